@@ -1,0 +1,1 @@
+"""What deployments decide without touching anything: pure rules over values."""
