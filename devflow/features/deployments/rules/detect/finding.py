@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from devflow.core.errors import DomainError, Invalid, StepFailed
-from devflow.features.deployments.rules.detect import node, own, procfile, python, static
+from devflow.features.deployments.rules.detect import go, node, own, php, procfile, python, ruby, static
 from devflow.features.deployments.rules.detect.runtimes import Runtimes
 from devflow.features.deployments.rules.detect.source import Draft, Source, folder_name, settle
 from devflow.features.deployments.rules.detect.tree import Tree
 from devflow.features.deployments.rules.detect.values import FRAMEWORKS, Detected, Overrides
 
 _FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Source], Draft | None]], ...] = (
+    (php.SLUGS, php.plan),
+    (ruby.SLUGS, ruby.plan),
+    (go.SLUGS, go.plan),
     (python.SLUGS, python.plan),
     (node.SLUGS, node.plan),
 )

@@ -67,7 +67,12 @@ def plan(source: Source) -> Draft | None:
 def _recipe(manifest: Manifest, version: str) -> Recipe:
     return Recipe(
         base=image("node", version),
-        env=(("npm_config_update_notifier", "false"), ("npm_config_fund", "false"), *manifest.env),
+        env=(
+            ("PATH", "/app/node_modules/.bin:$PATH"),
+            ("npm_config_update_notifier", "false"),
+            ("npm_config_fund", "false"),
+            *manifest.env,
+        ),
         tools=manifest.tools,
         cache=manifest.cache,
         manifests=manifest.files,
@@ -109,9 +114,9 @@ def _next(tree: Tree, manifest: Manifest) -> _Shape:
         folder = _text_value(text, "distDir") or "out"
         return _Shape("next", "Next.js static export", folder, evidence=(Evidence(name, "output: export"),))
     own = manifest.scripts.get("start", "")
-    start = manifest.run("start") if own and not re.fullmatch(r"next start\s*", own) else "npx next start --port $PORT"
+    start = manifest.start() if own and not re.fullmatch(r"next start\s*", own) else "next start --port $PORT"
     return _Shape(
-        "next", "Next.js", start=start, build=manifest.run("build") if "build" in manifest.scripts else "npx next build"
+        "next", "Next.js", start=start, build=manifest.run("build") if "build" in manifest.scripts else "next build"
     )
 
 
@@ -121,7 +126,7 @@ def _nuxt(tree: Tree, manifest: Manifest) -> _Shape:
     ):
         script = "build" if "build" in manifest.scripts else "generate"
         return _Shape("nuxt", "Nuxt static site", ".output/public", build=manifest.run(script))
-    build = manifest.run("build") if "build" in manifest.scripts else "npx nuxt build"
+    build = manifest.run("build") if "build" in manifest.scripts else "nuxt build"
     return _Shape("nuxt", "Nuxt", start="node .output/server/index.mjs", build=build)
 
 
@@ -148,15 +153,15 @@ def _astro(tree: Tree, manifest: Manifest) -> _Shape:
             "astro", "Astro", start=f"node ./{folder}/server/entry.mjs", evidence=(Evidence(name, "Node adapter"),)
         )
     says = (Evidence(name, f"output in {folder}"),) if name else ()
-    return _Shape("astro", "Astro", folder, build=_build(manifest, "npx astro build"), evidence=says)
+    return _Shape("astro", "Astro", folder, build=_build(manifest, "astro build"), evidence=says)
 
 
 def _gatsby(tree: Tree, manifest: Manifest) -> _Shape:
-    return _Shape("gatsby", "Gatsby", "public", build=_build(manifest, "npx gatsby build"))
+    return _Shape("gatsby", "Gatsby", "public", build=_build(manifest, "gatsby build"))
 
 
 def _cra(tree: Tree, manifest: Manifest) -> _Shape:
-    return _Shape("cra", "Create React App", "build", spa=True, build=_build(manifest, "npx react-scripts build"))
+    return _Shape("cra", "Create React App", "build", spa=True, build=_build(manifest, "react-scripts build"))
 
 
 def _angular(tree: Tree, manifest: Manifest) -> _Shape:
@@ -171,7 +176,7 @@ def _angular(tree: Tree, manifest: Manifest) -> _Shape:
     browser = "browser" if str(target.get("builder", "")).endswith(":application") else ""
     output = f"{folder}/{browser}".rstrip("/")
     says = (Evidence("angular.json", f"output in {output}"),)
-    return _Shape("angular", "Angular", output, spa=True, build=_build(manifest, "npx ng build"), evidence=says)
+    return _Shape("angular", "Angular", output, spa=True, build=_build(manifest, "ng build"), evidence=says)
 
 
 def _vite(tree: Tree, manifest: Manifest) -> _Shape:
@@ -182,7 +187,7 @@ def _vite(tree: Tree, manifest: Manifest) -> _Shape:
     router = not re.search(r"""appType\s*:\s*["']mpa["']""", text)
     says = (Evidence(name, f"output in {folder}"),) if name else ()
     return _Shape(
-        "vite", _vite_title(manifest), folder, spa=router, build=_build(manifest, "npx vite build"), evidence=says
+        "vite", _vite_title(manifest), folder, spa=router, build=_build(manifest, "vite build"), evidence=says
     )
 
 
@@ -199,11 +204,11 @@ def _program(tree: Tree, manifest: Manifest, source: Source) -> _Shape | None:
     entry = next((name for name in (manifest.main, *_ENTRIES) if name and tree.is_file(name)), "")
     built = manifest.has("@nestjs/core") and "build" in manifest.scripts
     if "start:prod" in manifest.scripts:
-        start = manifest.run("start:prod")
+        start = manifest.start("start:prod")
     elif built:
         start = "node dist/main"
     elif "start" in manifest.scripts:
-        start = manifest.run("start")
+        start = manifest.start()
     elif entry and (server or source.keen):
         start = f"node {entry}"
     elif "build" in manifest.scripts and source.keen:

@@ -50,7 +50,17 @@ class Manifest:
 
     def run(self, script: str) -> str:
         """The command that runs a script of package.json."""
-        return f"{self.manager} run {script}" if script != "start" else f"{self.manager} start"
+        return f"{self.manager} run {script}"
+
+    def start(self, script: str = "start") -> str:
+        """The script's own command where it is a plain one: a package manager in between eats the stop signal.
+
+        Programs of packages are found, as `node_modules/.bin` is on the PATH.
+        """
+        text = self.scripts.get(script, "").strip()
+        hooked = f"pre{script}" in self.scripts or f"post{script}" in self.scripts
+        indirect = re.search(r"[&|;`\\\n]|\$\(|\$npm_|^(?:npm|npx|yarn|pnpm|bun|run-[sp])\b", text)
+        return self.run(script) if hooked or indirect else text
 
 
 def read(tree: Tree) -> Manifest | None:

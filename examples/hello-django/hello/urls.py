@@ -1,0 +1,7 @@
+"""Addresses."""
+
+from django.urls import path
+
+from hello import views
+
+urlpatterns = [path("", views.page), path("healthz", views.health)]
