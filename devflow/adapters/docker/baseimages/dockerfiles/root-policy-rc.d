@@ -1,0 +1,3 @@
+#!/bin/sh
+# Packages installed in a build must not start their services.
+exit 101
