@@ -1,0 +1,5 @@
+"""Fixtures of the contract tests in this folder."""
+
+from __future__ import annotations
+
+from tests.ports.engine_fixtures import engine, engine_busybox, engine_scope  # noqa: F401
