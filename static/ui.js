@@ -100,7 +100,7 @@
       const text = values["fill" + slot.dataset.slot[0].toUpperCase() + slot.dataset.slot.slice(1)]
       if (text !== undefined) "value" in slot ? (slot.value = text) : (slot.textContent = text)
     })
-    if (values.fillConfirm) form.dataset.confirm = values.fillConfirm
+    if (form.dataset.confirm !== undefined && values.fillName) form.dataset.confirm = values.fillName
   }
   const openDialog = button => {
     const dialog = $("#" + button.dataset.dialog)
@@ -156,7 +156,10 @@
     return 0
   }
   const tick = () => {
-    $$("[data-elapsed]").forEach(n => { n.textContent = spell((Date.now() - Date.parse(n.dataset.elapsed)) / 1000) })
+    $$("[data-elapsed]").forEach(n => { 
+      const seconds = (Date.now() - Date.parse(n.dataset.elapsed)) / 1000
+      n.textContent = n.dataset.clock === undefined ? spell(seconds) : clock(seconds)
+    })
     $$("[data-count]").forEach(n => {
       const seconds = Number(n.dataset.count) + since(n)
       n.textContent = n.dataset.clock === undefined ? spell(seconds) : clock(seconds)
@@ -179,6 +182,7 @@
     copy: b => { copy(b.dataset.copy); b.closest("[popover]")?.hidePopover() },
     dialog: openDialog,
     close: b => b.closest("dialog").close(),
+    back: () => history.back(),
     reveal(b) {
       const input = $("#" + b.getAttribute("aria-controls"))
       const on = input.type === "password"
@@ -189,6 +193,13 @@
   document.addEventListener("click", e => {
     const button = e.target.closest("[data-act]")
     if (button) acts[button.dataset.act]?.(button, e)
+    // The status chosen above a list goes along with the next search.
+    const chosen = e.target.closest("[data-set-status]")
+    const filters = chosen && $("#filters")
+    if (filters) {
+      const field = $("[name=status]", filters) ?? filters.appendChild(Object.assign(document.createElement("input"), { type: "hidden", name: "status" }))
+      field.value = chosen.dataset.setStatus
+    }
     if (e.target instanceof HTMLDialogElement) e.target.close()
   })
   document.addEventListener("change", e => { if (e.target.name === "theme") setTheme(e.target.value) })
@@ -238,6 +249,13 @@
   document.addEventListener("htmx:after:swap", e => {
     freshen()
     if (e.target.closest?.("#palette")) found()
+  })
+  // The block a part asks for is no business of the address bar, nor are empty filters.
+  document.addEventListener("htmx:before:history:update", e => {
+    const action = e.detail.history
+    const url = new URL(action.path, location.href)
+    for (const [name, value] of [...url.searchParams]) if (name === "block" || value === "") url.searchParams.delete(name)
+    action.path = url.pathname + url.search + url.hash
   })
   document.addEventListener("htmx:error", () => toast("The server cannot be reached. Check the connection and try again.", "error"))
 
