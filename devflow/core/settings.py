@@ -62,16 +62,16 @@ class Settings(BaseSettings):
     redis_url: str = Field("", description="Redis for queue and limits. Empty: a SQLite queue, limits in memory.")
 
     # Secrets
-    secret_key: SecretStr = Field(SecretStr(""), description="Signs cookies. Empty: made once and kept in the data folder.")
+    secret_key: SecretStr = Field(SecretStr(""), description="Signs cookies. Empty: made once and kept.")
     jwt_secret: SecretStr = Field(SecretStr(""), description="Signs access tokens. Empty: made once and kept.")
-    refresh_token_secret: SecretStr = Field(SecretStr(""), description="Signs refresh tokens. Empty: made once and kept.")
+    refresh_token_secret: SecretStr = Field(SecretStr(""), description="Signs refresh tokens. Empty: made once, kept.")
     encryption_keys: SecretStr = Field(
         SecretStr(""),
         description="Keys for secrets at rest, newest first, separated by commas (Fernet). Empty: made once and kept.",
     )
     jwt_expires_in: Seconds = Field(3600, ge=60, description="Life of an access token: seconds, or `7d`, `1h`, `30m`.")
     refresh_token_expires_in: Seconds = Field(30 * 86400, ge=60, description="Life of a refresh token.")
-    session_expires_in: Seconds = Field(12 * 3600, ge=60, description="Life of a browser session without `remember me`.")
+    session_expires_in: Seconds = Field(12 * 3600, ge=60, description="Life of a browser session unless remembered.")
     sign_up: Literal["open", "invitation", "closed"] = Field(
         "open", description="Who may create an account after the first one."
     )
@@ -95,7 +95,10 @@ class Settings(BaseSettings):
     docker_host: str = Field("", description="Docker engine. Empty: `/var/run/docker.sock`.")
     build_concurrency: int = Field(2, ge=1, le=32, description="Builds that run at once.")
     build_timeout: int = Field(
-        600_000, ge=1000, description="Longest build, in milliseconds.", validation_alias=AliasChoices("BUILD_TIMEOUT", "build_timeout")
+        600_000,
+        ge=1000,
+        description="Longest build, in milliseconds.",
+        validation_alias=AliasChoices("BUILD_TIMEOUT", "build_timeout"),
     )
     build_memory: int = Field(2048, ge=128, description="Memory of one build, in MB.")
     build_cpus: float = Field(2.0, gt=0, description="CPU cores of one build.")
@@ -107,7 +110,9 @@ class Settings(BaseSettings):
     app_cpus: float = Field(1.0, gt=0, description="CPU cores of an app unless its project says otherwise.")
     app_pids: int = Field(512, ge=16, description="Processes and threads of an app.")
     health_timeout: Seconds = Field(60, ge=1, description="How long a new version may take to answer.")
-    health_watch: Seconds = Field(0, ge=0, description="How long a new version is watched after it answered, before the switch.")
+    watch_seconds: Seconds = Field(
+        60, ge=0, description="A new version that crashes this soon after its release makes way for the one before it."
+    )
     drain_timeout: Seconds = Field(10, ge=0, description="How long requests to the old version may take to finish.")
     stop_grace: Seconds = Field(10, ge=1, description="Seconds between SIGTERM and SIGKILL.")
     keep_images: int = Field(5, ge=1, description="Versions of a project kept for a return.")
@@ -155,7 +160,9 @@ class Settings(BaseSettings):
 
     def site_url(self, host: str) -> str:
         """The address of a host behind the edge, with the port where it is not the usual one."""
-        scheme, port, usual = ("http", self.edge_http_port, 80) if self.edge_tls == "off" else ("https", self.edge_https_port, 443)
+        scheme, port, usual = (
+            ("http", self.edge_http_port, 80) if self.edge_tls == "off" else ("https", self.edge_https_port, 443)
+        )
         return f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
 
 
@@ -172,7 +179,9 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
         raise Invalid(f"These settings cannot be used: {', '.join(sorted(fields))}.", fields) from error
     missing = [name for name in _GENERATED if not getattr(settings, name).get_secret_value()]
     if settings.environment == "production" and "jwt_secret" in missing:
-        raise Invalid("JWT_SECRET is not set. In production DevFlow does not start without it.", {"JWT_SECRET": ["missing"]})
+        raise Invalid(
+            "JWT_SECRET is not set. In production DevFlow does not start without it.", {"JWT_SECRET": ["missing"]}
+        )
     kept = {name: SecretStr(_kept_secret(settings.folder / "secrets" / name, name)) for name in missing}
     return settings.model_copy(update=kept)
 

@@ -167,17 +167,19 @@ def _recipe(
                 f"apt-get update && apt-get install -y --no-install-recommends {wanted} && rm -rf /var/lib/apt/lists/*"
             )
         )
+    # a virtual environment, because the system's own packages cannot be replaced where the distribution made them
+    env += [("VIRTUAL_ENV", "/venv"), ("PATH", "/venv/bin:$PATH")]
     add = "pip install"
     if tool == "uv":
         env += [("UV_PROJECT_ENVIRONMENT", "/venv"), ("UV_PYTHON", "python3"), ("UV_PYTHON_DOWNLOADS", "never")]
         env += [("UV_LINK_MODE", "copy"), ("UV_COMPILE_BYTECODE", "1")]
         tools.append(Tool("pip install uv", (pip,)))
         add = "uv pip install"
-    elif tool in ("poetry", "pipenv"):
-        tools.append(Tool(f"pip install {tool}", (pip,)))
+    else:
         tools.append(Tool("python3 -m venv /venv"))
-    if tool in ("uv", "poetry", "pipenv"):
-        env += [("VIRTUAL_ENV", "/venv"), ("PATH", "/venv/bin:$PATH")]
+    if tool in ("poetry", "pipenv"):
+        made = f"python3 -m venv /opt/{tool} && /opt/{tool}/bin/pip install {tool}"
+        tools.insert(0, Tool(f"{made} && ln -s /opt/{tool}/bin/{tool} /usr/local/bin/", (pip,)))
     if tree.is_dir("src") and not manifest.finish:
         env.append(("PYTHONPATH", "/app/src"))
     return Recipe(

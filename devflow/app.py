@@ -1,0 +1,198 @@
+"""Puts the house together: settings, adapters into ports, features onto doors. The only room that knows every room."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flask import Blueprint, Flask, Response, jsonify, session
+from flask.json.provider import JSONProvider
+from flask_migrate import Migrate
+from orjson import dumps as orjson_dumps
+from orjson import loads as orjson_loads
+
+from devflow.adapters.caddy.client import CaddyEdge
+from devflow.adapters.docker.baseimages import DockerBaseImages
+from devflow.adapters.docker.client import DockerEngine
+from devflow.adapters.git.client import GitClient
+from devflow.adapters.logs import open_logs
+from devflow.core import crypto, db, jobs
+from devflow.core.access import Actor
+from devflow.core.queue import Queues
+from devflow.core.settings import Settings, load
+from devflow.features.accounts.service import Keys, by_access_token, by_session
+from devflow.features.teams import service as teams
+from devflow.ports.doctor import Doctor
+from devflow.ports.edge import Edge
+from devflow.ports.engine import Engine
+from devflow.ports.git import Git
+from devflow.ports.images import BaseImages
+from devflow.ports.logs import Logs
+from devflow.supervisor.doctor import PlatformDoctor
+from devflow.web import csrf, faults, formats, headers, identity, limits
+from devflow.web.api import PREFIXES, ApiBlueprint, document
+from devflow.web.pages import toasts
+from devflow.web.ports import provide
+from devflow.web.sockets import init_sockets
+
+FEATURES = (
+    "audit", "settings", "accounts", "teams", "projects", "containers", "deployments", "overview", "wizard",
+    "dashboard", "site", "health",
+)  # fmt: skip
+ROOMS = ("models", "tasks", "listeners", "pages", "api", "sockets")
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder of templates, static files and migrations."""
+
+
+def create_app(overrides: Mapping[str, Any] | None = None, adapters: Mapping[type, Any] | None = None) -> Flask:
+    """An app of its own. `overrides` win over the environment; `adapters` (port -> object) over the real ones."""
+    settings = load(overrides)
+    app = Flask("devflow", root_path=str(ROOT), static_folder="static", template_folder="templates")
+    app.json = OrjsonProvider(app)
+    _configure(app, settings)
+    _provide(app, settings, adapters or {})
+    _recognise(app)
+    headers.init_app(app, settings)
+    limits.init_app(app, settings)
+    csrf.init_app(app)
+    faults.init_app(app)
+    formats.init_app(app)
+    _open_doors(app)
+    init_sockets(app, app.extensions["devflow-ports"][Logs])
+    _fill_templates(app)
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        SQLALCHEMY_DATABASE_URI=settings.store_url,
+        SQLALCHEMY_ENGINE_OPTIONS=db.options(settings.store_url),
+        MAX_CONTENT_LENGTH=settings.max_body_size * 1024 * 1024,
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.refresh_token_expires_in),
+        SESSION_COOKIE_NAME="devflow",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
+        SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
+    )
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    crypto.use(settings.encryption_keys.get_secret_value())
+    db.db.init_app(app)
+    Migrate(app, db.db, directory=str(ROOT / "migrations"), render_as_batch=True, compare_type=True)
+
+
+def _provide(app: Flask, settings: Settings, adapters: Mapping[type, Any]) -> None:
+    """Adapters into ports; given ones first, so that nothing real is made in their place."""
+    makers: dict[type, Any] = {
+        Settings: lambda: settings,
+        Keys: lambda: Keys.of(settings),
+        Logs: lambda: open_logs(settings),
+        Engine: lambda: DockerEngine(settings.docker_host),
+        BaseImages: lambda: DockerBaseImages(settings.folder / "images", settings.docker_host),
+        Git: lambda: GitClient(settings.folder / "git"),
+        Edge: lambda: edge_of(settings),
+        jobs.Jobs: lambda: jobs.Jobs(Queues(settings.folder, settings.redis_url), settings.lease),
+        Doctor: lambda: PlatformDoctor(settings),
+    }
+    for kind, make in makers.items():
+        provide(app, kind, adapters[kind] if kind in adapters else make())
+
+
+def edge_of(settings: Settings) -> CaddyEdge:
+    """The edge of these settings; the supervisor starts it with the same values."""
+    return CaddyEdge(
+        settings.folder / "edge",
+        settings.edge_admin,
+        settings.edge_http_port,
+        settings.edge_https_port,
+        settings.edge_tls,
+        (settings.base_domain,),
+        settings.edge_upstream or f"127.0.0.1:{settings.port}",
+        settings.acme_directory,
+        settings.acme_email,
+        settings.acme_ca_file,
+    )
+
+
+def _recognise(app: Flask) -> None:
+    keys: Keys = app.extensions["devflow-ports"][Keys]
+
+    def of_session(key: str, caller: identity.Caller) -> Actor | None:
+        user = by_session(key)
+        return _actor(user.id, key, caller) if user else None
+
+    def of_token(token: str, caller: identity.Caller) -> Actor | None:
+        found = by_access_token(token, keys)
+        return _actor(found[0].id, found[1], caller) if found else None
+
+    identity.init_app(app, of_session, of_token)
+
+
+def _actor(user_id: str, session_id: str, caller: identity.Caller) -> Actor:
+    return teams.actor_of(
+        user_id, ip=caller.ip, agent=caller.agent, request_id=caller.request_id, session_id=session_id
+    )
+
+
+def rooms() -> list[ModuleType]:
+    """Every room of every feature that has something to register."""
+    names = [f"devflow.features.{feature}.{room}" for feature in FEATURES for room in ROOMS]
+    return [import_module(name) for name in names if find_spec(name)]
+
+
+def _open_doors(app: Flask) -> None:
+    modules = rooms()
+    parents = [
+        Blueprint(name, __name__, url_prefix=prefix) for name, prefix in zip(("api", "plain"), PREFIXES, strict=True)
+    ]
+    for module in modules:
+        for blueprint in {id(b): b for b in vars(module).values() if isinstance(b, Blueprint)}.values():
+            if blueprint.import_name != module.__name__:
+                continue  # borrowed from another room
+            if isinstance(blueprint, ApiBlueprint) or module.__name__.endswith(".sockets"):
+                for parent in parents:
+                    parent.register_blueprint(blueprint)
+            else:
+                app.register_blueprint(blueprint)
+    for parent in parents:
+        app.register_blueprint(parent)
+        app.add_url_rule(f"{parent.url_prefix}/openapi.json", f"{parent.name}_openapi", lambda: jsonify(document(app)))
+
+
+def _fill_templates(app: Flask) -> None:
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(may=identity.may)
+    app.context_processor(_context)
+    # Globals of the environment are complete by now, so the macros see them.
+    app.jinja_env.globals["ui"] = app.jinja_env.get_template("components/ui.html").module
+
+
+def _context() -> dict[str, Any]:
+    """What every page knows."""
+    visitor = identity.visitor()
+    mine = teams.of_actor(visitor.actor) if visitor else []
+    chosen = next((team for team in mine if team.id == session.get("team")), mine[0] if mine else None)
+    return {"teams": mine, "team": chosen, "toasts": toasts()}
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON by orjson, also where Flask itself writes it."""
+
+    def dumps(self, obj: Any, **_kwargs: Any) -> str:
+        return orjson_dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
+        return orjson_loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return Response(self.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
+
+
+logging.getLogger("devflow.access").setLevel(logging.INFO)

@@ -1,0 +1,164 @@
+"""`devflow …`: run the platform, look after it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from flask_migrate import downgrade
+
+from devflow.adapters.caddy.process import prepare
+from devflow.adapters.docker.baseimages import DockerBaseImages
+from devflow.app import create_app, edge_of
+from devflow.core.access import anonymous
+from devflow.core.errors import DomainError
+from devflow.core.ids import new_id
+from devflow.core.settings import Settings, load
+from devflow.demo import run_demo
+from devflow.features.accounts import service as accounts
+from devflow.features.accounts.schemas import SignUpIn
+from devflow.ports.doctor import Doctor
+from devflow.store import migrate
+from devflow.supervisor.run import run as supervise
+from devflow.supervisor.services import services
+from devflow.web.api import document
+from devflow.web.pages import checked
+from devflow.web.ports import port
+
+
+class Group(click.Group):
+    """Tells what went wrong in a sentence instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DomainError as error:
+            raise click.ClickException(error.message) from error
+
+
+@click.group(cls=Group)
+def main() -> None:
+    """DevFlow: from a git repository to a live address, on your own machine."""
+
+
+@main.command()
+def up() -> None:
+    """Start web, worker and edge, and keep them running."""
+    settings = load()
+    migrate(settings)
+    sys.exit(supervise(settings, services(settings, _edge_command(settings))))
+
+
+@main.command()
+def demo() -> None:
+    """Like `up`, and deploy the sample app."""
+    settings = load({"allow_local_repositories": True})
+    migrate(settings)
+    sys.exit(supervise(settings, services(settings, _edge_command(settings)), on_ready=lambda: run_demo(settings)))
+
+
+def _edge_command(settings: Settings) -> Any:
+    return None if settings.edge_external else prepare(edge_of(settings).settings)
+
+
+@main.command()
+def doctor() -> None:
+    """Say in plain words what is missing or broken, and how to mend it."""
+    app = create_app()
+    with app.app_context():
+        checks = port(Doctor).checks()
+    marks = {
+        "ok": click.style("ok  ", fg="green"),
+        "warn": click.style("warn", fg="yellow"),
+        "fail": click.style("FAIL", fg="red"),
+    }
+    for check in checks:
+        click.echo(f"{marks[check.state]}  {check.name}: {check.says}")
+        if check.mend:
+            click.echo(f"      {check.mend}")
+    sys.exit(1 if any(check.state == "fail" for check in checks) else 0)
+
+
+@main.command()
+@click.option("--email", prompt=True)
+@click.option("--name", prompt=True)
+@click.password_option()
+def create_admin(email: str, name: str, password: str) -> None:
+    """Create an account; on a new installation it is the administrator."""
+    app = create_app()
+    with app.app_context():
+        data = checked(SignUpIn, {"email": email, "name": name, "password": password})
+        made = accounts.register(anonymous(request_id=new_id()), data, port(accounts.Keys), "open")
+        click.echo(f"{made.user.email} is {made.user.role}.")
+
+
+@main.group()
+def images() -> None:
+    """The images that projects are built on."""
+
+
+def _base_images() -> DockerBaseImages:
+    settings = load()
+    return DockerBaseImages(settings.folder / "images", settings.docker_host)
+
+
+@images.command("list")
+def list_images() -> None:
+    """What can be provided without a registry."""
+    for image in _base_images().list_images():
+        size = f"{image.size // 1_000_000} MB" if image.size else "not built"
+        click.echo(f"{image.reference:24} {size:>10}  {image.summary}")
+
+
+@images.command("build")
+@click.argument("names", nargs=-1)
+@click.option("--refresh", is_flag=True, help="Build them again.")
+def build_images(names: tuple[str, ...], refresh: bool) -> None:
+    """Build the named images (without a name: all) from the distribution's packages."""
+    for name in _base_images().build_all(names, click.echo, refresh):
+        click.echo(f"built {name}")
+
+
+@main.group("db")
+def database() -> None:
+    """The database's schema."""
+
+
+@database.command("upgrade")
+def upgrade_database() -> None:
+    """Bring the schema to this version."""
+    migrate(load())
+
+
+@database.command("downgrade")
+@click.argument("revision")
+def downgrade_database(revision: str) -> None:
+    """Take the schema back to a revision."""
+    app = create_app()
+    with app.app_context():
+        downgrade(revision=revision)
+
+
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    app = create_app()
+    with app.app_context(), app.test_request_context():
+        click.echo(json.dumps(document(app), indent=2, sort_keys=True))
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(yes: bool) -> None:
+    """Delete the data folder: every project, account and log."""
+    folder = Path(load().folder)
+    if yes or click.confirm(f"Delete {folder} with everything in it?"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What all input and output schemas share."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer, model_validator
+
+from devflow.core.clock import iso
+
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+Moment = Annotated[datetime, PlainSerializer(iso, return_type=str)]
+"""A point in time, written as ISO 8601 in UTC with `Z`."""
+
+
+def snake(name: str) -> str:
+    """`buildCommand` -> `build_command`."""
+    return _HUMP.sub(lambda match: "_" + match[1], name).lower() if _HUMP.search(name) else name
+
+
+class Input(BaseModel):
+    """Data from outside: camelCase names are understood, text is stripped, NUL bytes are refused."""
+
+    model_config = ConfigDict(str_strip_whitespace=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if any(isinstance(value, str) and "\x00" in value for value in data.values()):
+            raise ValueError("NUL bytes are not text.")
+        return {(name if name in cls.model_fields else snake(name)): value for name, value in data.items()}
+
+
+class Output(BaseModel):
+    """Data that leaves the house, read from a row or a value."""
+
+    model_config = ConfigDict(from_attributes=True)

@@ -1,0 +1,1 @@
+"""Containers: what runs for a project right now."""

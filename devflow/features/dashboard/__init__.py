@@ -1,0 +1,1 @@
+"""Dashboard: the first page after signing in, and the way to anywhere."""

@@ -1,0 +1,1 @@
+"""Deployments: from a git ref to a running, routed release."""

@@ -1,0 +1,1 @@
+"""Carry out a plan with the ports. Knows no database."""

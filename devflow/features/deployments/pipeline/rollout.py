@@ -1,0 +1,235 @@
+"""The walk of a deployment: obtain, release, run, check, switch. One direction, one rescue."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from devflow.core.errors import Cancelled, DomainError, StepFailed, Unavailable
+from devflow.features.deployments.pipeline import source
+from devflow.features.deployments.pipeline.gate import wait_until_healthy
+from devflow.features.deployments.pipeline.tools import Tools
+from devflow.features.deployments.rules.plan import ATTEMPT, DEPLOYMENT, Artifact, Failure, Outcome, Plan, Report
+from devflow.ports.edge import AppRelease, Release, StaticRelease
+from devflow.ports.engine import Container, RunSpec
+
+log = logging.getLogger(__name__)
+PROOF_SECONDS = 15.0
+"""How long the edge may take to answer with the new version after the switch."""
+
+
+def execute(plan: Plan, tools: Tools, report: Report) -> Outcome:
+    """Carry out the plan. Whatever goes wrong, what served before goes on serving and nothing is left behind."""
+    try:
+        _clear_earlier_attempts(plan, tools)
+        if plan.reuse is not None:
+            report.skipped("clone", "detect", "build", "release")
+            artifact = plan.reuse
+            report.log(f"Bringing back {artifact.title}, built before", step="run")
+            report.built(artifact)
+        else:
+            artifact, commit = source.obtain(plan, tools, report)
+            plan = replace(plan, commit=commit)
+            _run_release_command(plan, tools, report, artifact)
+        return _put_live(plan, tools, report, artifact)
+    except Cancelled as stop:
+        _clean_up(plan, tools, keep_artifact=plan.reuse is not None)
+        report.log(stop.message, level="warning", step="")
+        return Outcome("cancelled", failure=Failure(stop.message, "cancelled"))
+    except Unavailable:
+        _clean_up(plan, tools, keep_artifact=plan.reuse is not None)
+        raise
+    except DomainError as error:
+        _clean_up(plan, tools, keep_artifact=plan.reuse is not None)
+        return Outcome("failed", failure=_told(error, report))
+    except Exception as error:
+        log.exception("Deployment %s broke", plan.deployment_id)
+        _clean_up(plan, tools, keep_artifact=plan.reuse is not None)
+        wrapped = StepFailed(
+            f"DevFlow itself made a mistake: {type(error).__name__}.",
+            cause="internal",
+            hint="The server log has the details.",
+        )
+        return Outcome("failed", failure=_told(wrapped, report))
+
+
+def _told(error: DomainError, report: Report) -> Failure:
+    cause = getattr(error, "cause", None) or error.error_code.lower()
+    hint = getattr(error, "hint", "")
+    report.log(error.message, level="error", step="")
+    if hint:
+        report.log(hint, step="")
+    return Failure(error.message, cause, hint)
+
+
+def _run_release_command(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> None:
+    if not artifact.release_command:
+        report.skipped("release")
+        return
+    report.started("release", f"Running {artifact.release_command}")
+    report.log(artifact.release_command, level="command", step="release")
+    tools.engine.ensure_network(plan.network, plan.owner_labels)
+    spec = replace(
+        _run_spec(plan, artifact),
+        name=f"{plan.container}-release",
+        command=("sh", "-c", artifact.release_command),
+        restart=False,
+        limits=replace(plan.app_limits, seconds=plan.build_limits.seconds),
+    )
+    code = tools.engine.run_to_end(
+        spec, lambda stream, text: report.log(text, stream=stream, step="release"), report.cancelled
+    )
+    if code != 0:
+        raise StepFailed(
+            f"The release command ended with exit code {code}.",
+            cause="release_failed",
+            hint="Its output is in the log above. Traffic stays with the version before.",
+        )
+    report.finished("release")
+
+
+def _run_spec(plan: Plan, artifact: Artifact) -> RunSpec:
+    return RunSpec(
+        name=plan.container,
+        image=artifact.image or plan.image,
+        network=plan.network,
+        env=plan.run_env(artifact),
+        command=("sh", "-c", artifact.command) if artifact.command else None,
+        labels=plan.labels,
+        limits=plan.app_limits,
+    )
+
+
+def _put_live(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> Outcome:
+    if artifact.kind == "static":
+        return _put_static_live(plan, tools, report, artifact)
+    container = _start(plan, tools, report, artifact)
+    report.started("check")
+    try:
+        address = wait_until_healthy(plan, artifact, container, tools.engine, report)
+    except StepFailed:
+        _show_last_lines(container, tools, report)
+        raise
+    report.finished("check")
+    _switch(plan, tools, report, artifact, AppRelease(plan.version, address, artifact.port))
+    return Outcome("success", artifact, plan.container)
+
+
+def _put_static_live(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> Outcome:
+    folder = Path(artifact.folder or "")
+    if not folder.is_dir():
+        raise StepFailed(
+            "The files of this version are not kept any more.", cause="artifact_gone", hint="Deploy its commit again."
+        )
+    report.skipped("release", "run", "check")
+    _switch(plan, tools, report, artifact, StaticRelease(plan.version, folder))
+    return Outcome("success", artifact)
+
+
+def _start(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> Container:
+    report.started("run")
+    if artifact.image and tools.engine.image(artifact.image) is None:
+        raise StepFailed(
+            "The image of this version is not kept any more.", cause="artifact_gone", hint="Deploy its commit again."
+        )
+    tools.engine.ensure_network(plan.network, plan.owner_labels)
+    container = tools.engine.run(_run_spec(plan, artifact), _AppOutput(report))
+    report.log(f"Started {plan.container}, port {artifact.port}", step="run")
+    report.finished("run")
+    return container
+
+
+class _AppOutput:
+    """The first lines of the app go into the deployment's log; once it is released they are the app's own affair."""
+
+    LINES = 2000
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._left = self.LINES
+
+    def __call__(self, stream: str, text: str) -> None:
+        if self._left > 0:
+            self._left -= 1
+            with suppress(Exception):  # the log is closed once the deployment is over
+                self._report.log(text, stream=stream, step="run")
+
+
+def _show_last_lines(container: Container, tools: Tools, report: Report) -> None:
+    """What a failed app said at the end, unless it was in the log already."""
+    with suppress(DomainError):
+        lines = tools.engine.output(container.id, 20)
+        if not lines:
+            report.log("The app printed nothing.", level="warning", step="check")
+
+
+def _switch(plan: Plan, tools: Tools, report: Report, artifact: Artifact, release: Release) -> None:
+    """Point the edge at the new version and believe it only when the edge has answered with it."""
+    report.started("switch")
+    before = tools.edge.current(plan.project_id)
+    tools.edge.switch(plan.project_id, release)
+    try:
+        tools.publish()
+        _prove(plan, tools, report, artifact)
+    except BaseException:
+        _switch_back(plan, tools, before)
+        raise
+    report.log(f"Live at {plan.url}", level="success", step="switch")
+
+
+def _prove(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> None:
+    deadline = time.monotonic() + PROOF_SECONDS
+    path = plan.health.path if artifact.kind == "app" else "/"
+    answer = None
+    while time.monotonic() < deadline:
+        if report.cancelled():
+            raise Cancelled("This deployment is to end.")
+        with suppress(Unavailable):
+            answer = tools.edge.ask(plan.host, path, timeout=5)
+            if answer.version == plan.version and (answer.status < 500 or artifact.kind == "static"):
+                report.log(f"The edge answered {answer.status} with the new version", level="success", step="switch")
+                return
+            tools.publish()
+        time.sleep(0.05)
+    said = f"answered {answer.status} with another version" if answer else "did not answer"
+    raise StepFailed(
+        f"The edge {said} at {plan.host}.", cause="edge_not_proven", hint="Run `devflow doctor` on the server."
+    )
+
+
+def _switch_back(plan: Plan, tools: Tools, before: Release | None) -> None:
+    with suppress(DomainError):
+        now = tools.edge.current(plan.project_id)
+        if now is not None and now.version != plan.version:
+            return  # a newer deployment has switched meanwhile
+        if before is None:
+            tools.edge.withdraw(plan.project_id)
+        else:
+            tools.edge.switch(plan.project_id, before)
+
+
+def _clear_earlier_attempts(plan: Plan, tools: Tools) -> None:
+    """What a killed worker left of this very deployment."""
+    serving = tools.edge.current(plan.project_id)
+    for container in tools.engine.containers({DEPLOYMENT: plan.deployment_id}):
+        if container.labels.get(ATTEMPT) == str(plan.attempt):
+            continue
+        if isinstance(serving, AppRelease) and container.address == serving.address:
+            continue  # it had been switched to already; the new attempt replaces it
+        tools.engine.remove(container.id)
+
+
+def _clean_up(plan: Plan, tools: Tools, *, keep_artifact: bool) -> None:
+    """Leave nothing of this attempt behind."""
+    shutil.rmtree(plan.work, ignore_errors=True)
+    with suppress(Unavailable):
+        for container in tools.engine.containers({DEPLOYMENT: plan.deployment_id, ATTEMPT: str(plan.attempt)}):
+            tools.engine.remove(container.id)
+        if not keep_artifact:
+            tools.engine.remove_image(plan.image)
+    if not keep_artifact:
+        shutil.rmtree(plan.output, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""The live log of a deployment, and the bell of the deployments list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Blueprint, request
+from sqlalchemy import func, select
+
+from devflow.core.clock import iso, now
+from devflow.core.db import db
+from devflow.features.deployments.models import Deployment
+from devflow.features.deployments.service import finding
+from devflow.ports.logs import Line
+from devflow.web.identity import actor
+from devflow.web.sockets import route, stream
+from devflow.web.tailer import State, Subscription, Watch
+
+bp = Blueprint("deployment_sockets", __name__)
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """The contract's form: one message a line, the time since the start before its text."""
+
+    began: int
+
+    def __call__(self, lines: Sequence[Line]) -> Iterable[str]:
+        for line in lines:
+            seconds = max(0, line.at // 1000 - self.began)
+            yield _text(
+                type="log", timestamp=_iso(line.at), level=line.level,
+                message=f"[{seconds // 60:02d}:{seconds % 60:02d}] {line.message}", line=line.seq, stage=line.step,
+            )  # fmt: skip
+
+
+def batched(lines: Sequence[Line]) -> Iterable[str]:
+    """Our own page's form: many lines in a message."""
+    rows = [[line.seq, line.at, line.level, line.stream, line.step, line.message] for line in lines]
+    yield _text(type="lines", **{"from": lines[0].seq, "to": lines[-1].seq}, lines=rows)
+
+
+def _text(**message: Any) -> str:
+    return orjson.dumps(message).decode()
+
+
+def _iso(milliseconds: int) -> str | None:
+    return iso(datetime.fromtimestamp(milliseconds / 1000, UTC))
+
+
+def _look(deployment_id: str) -> State:
+    row = db.session.get(Deployment, deployment_id, populate_existing=True)
+    if row is None:
+        gone = _text(type="error", message="This deployment was deleted.")
+        return State("gone", (gone,), final=True)
+    update = _text(
+        type="status_update", timestamp=iso(now()), status=row.status, stage=row.state, progress=row.progress,
+        current_step=row.current_step, message=row.current_step,
+    )  # fmt: skip
+    if row.active:
+        return State(row.version, (update,))
+    complete = _text(
+        type="deployment_complete", timestamp=iso(now()), status=row.status, duration=row.duration,
+        duration_seconds=row.duration_seconds, url=row.url, message=row.error_message or row.current_step,
+    )  # fmt: skip
+    return State(row.version, (update, complete), final=True)
+
+
+def _follow(ws: Any, deployment_id: str, *, on_subscribe: bool) -> None:
+    who = actor()
+    deployment = finding.show(who, deployment_id)
+    render = batched if request.args.get("batch") else OneByOne(int(deployment.created_at.timestamp()))
+    since = request.args.get("since", 0, type=int)
+    watch = Watch(("deployment", deployment.id), lambda: _look(deployment.id))
+    subscription = Subscription(deployment.log_stream, render, max(0, since), watch)
+    stream(ws, subscription, owner=f"user:{who.id}", on_subscribe=on_subscribe)
+
+
+@route(bp, "/deployments/<deployment_id>/logs/stream")
+def log_stream(ws: Any, deployment_id: str) -> None:
+    """Lines as they come, states as they change; closes when the deployment is over."""
+    _follow(ws, deployment_id, on_subscribe=not request.args.get("batch"))
+
+
+def _changes(team_ids: tuple[str, ...]) -> State:
+    """One figure that differs whenever any deployment of these teams has moved."""
+    newest = select(func.max(Deployment.updated_at), func.count()).where(
+        Deployment.team_id.in_(team_ids), Deployment.active_key.is_not(None)
+    )
+    moved, active = db.session.execute(newest).one()
+    return State((str(moved), active), (_text(type="deployments_changed", active=active),))
+
+
+@route(bp, "/deployments/stream")
+def list_stream(ws: Any) -> None:
+    """Tells the list that something in it has changed."""
+    who = actor()
+    teams = who.team_ids
+    watch = Watch(("deployments", teams), lambda: _changes(teams))
+    stream(ws, Subscription("", watch=watch), owner=f"user:{who.id}")

@@ -1,0 +1,228 @@
+"""The worker's door to deployments: hears facts, submits jobs, does them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+from devflow.core import jobs
+from devflow.core.access import SYSTEM
+from devflow.core.clock import now
+from devflow.core.errors import Cancelled, DomainError, Unavailable
+from devflow.core.events import on
+from devflow.core.jobs import Job, Jobs
+from devflow.core.settings import Settings
+from devflow.features.deployments.events import (
+    CancelRequested,
+    DeploymentDeleted,
+    DeploymentFailed,
+    DeploymentLive,
+    DeploymentQueued,
+)
+from devflow.features.deployments.pipeline import keeping, rollout
+from devflow.features.deployments.pipeline.tools import Tools
+from devflow.features.deployments.rules.plan import Failure, Outcome, Plan, secrets_of
+from devflow.features.deployments.service import running, serving
+from devflow.features.projects.events import ProjectDeleted, ProjectUpdated
+from devflow.features.settings import service as platform
+from devflow.ports.edge import Edge
+from devflow.ports.engine import Engine
+from devflow.ports.git import Git
+from devflow.ports.images import BaseImages
+from devflow.ports.logs import Logs
+from devflow.web.ports import port
+
+log = logging.getLogger(__name__)
+RUN, RETIRE, DISCARD, TAKE_DOWN, PUBLISH = (
+    "deployments.run", "deployments.retire", "deployments.discard", "deployments.take_down", "deployments.publish",
+)  # fmt: skip
+_publishing = threading.Lock()
+
+
+def _settings() -> Settings:
+    return platform.current(port(Settings))
+
+
+# Facts become jobs
+
+
+@on(DeploymentQueued)
+def queued(fact: DeploymentQueued) -> None:
+    port(Jobs).submit(RUN, fact.deployment_id, once=f"{RUN}:{fact.deployment_id}")
+
+
+@on(CancelRequested)
+def cancel_requested(fact: CancelRequested) -> None:
+    port(Jobs).cancel(fact.deployment_id, RUN)
+
+
+@on(DeploymentLive)
+def went_live(fact: DeploymentLive) -> None:
+    port(Jobs).submit(RETIRE, fact.project_id, once=f"{RETIRE}:{fact.deployment_id}")
+
+
+@on(DeploymentFailed)
+def failed(fact: DeploymentFailed) -> None:
+    port(Jobs).submit(RETIRE, fact.project_id, once=f"{RETIRE}:{fact.deployment_id}:failed")
+
+
+@on(DeploymentDeleted)
+def deleted(fact: DeploymentDeleted) -> None:
+    port(Jobs).submit(
+        DISCARD, fact.deployment_id, once=f"{DISCARD}:{fact.deployment_id}",
+        log_stream=fact.log_stream, image=fact.image, folder=fact.folder,
+    )  # fmt: skip
+
+
+@on(ProjectDeleted)
+def project_deleted(fact: ProjectDeleted) -> None:
+    port(Jobs).submit(TAKE_DOWN, fact.project_id, once=f"{TAKE_DOWN}:{fact.project_id}")
+
+
+@on(ProjectUpdated)
+def project_updated(fact: ProjectUpdated) -> None:
+    port(Jobs).submit(PUBLISH, fact.project_id)
+
+
+# Jobs
+
+
+def _given_up(job: Job) -> None:
+    """The last worker that had this deployment died with it."""
+    failure = Failure(
+        "The workers that built this were stopped again and again.", "worker_lost",
+        "Look at the server's memory and its log, then redeploy.",
+    )  # fmt: skip
+    running.finish(SYSTEM, job.subject, job.attempt, Outcome("failed", failure=failure), "")
+
+
+@jobs.handles(RUN, queue="build", given_up=_given_up)
+def run(job: Job) -> None:
+    plan = running.begin(SYSTEM, job.subject, job.attempt, _settings())
+    outcome = carry_out(plan, job)
+    if not job.lost:
+        running.finish(SYSTEM, plan.deployment_id, plan.attempt, outcome, plan.url)
+
+
+def carry_out(plan: Plan, job: Job) -> Outcome:
+    """Execute the plan with this app's ports, its log open meanwhile."""
+    writer = port(Logs).writer(plan.log_stream, secrets_of(plan.env, plan.repository))
+    report = running.DatabaseReport(plan, writer, job.cancelled)
+    try:
+        if plan.attempt > 1:
+            report.log(f"The worker was lost. Starting over, attempt {plan.attempt}.", level="warning")
+        return rollout.execute(plan, tools(), report)
+    except Unavailable as error:
+        report.log(error.message, level="error")
+        if job.attempt < jobs.MAX_ATTEMPTS:
+            raise
+        return Outcome("failed", failure=Failure(error.message, "unavailable", "Run `devflow doctor` on the server."))
+    finally:
+        writer.close()
+
+
+def tools() -> Tools:
+    secret = port(Settings).secret_key.get_secret_value()
+    return Tools(port(Git), port(Engine), port(BaseImages), port(Edge), publish_sites, secret)
+
+
+def publish_sites() -> None:
+    """Make the edge know every site; one at a time, so that no older list wins."""
+    with _publishing:
+        port(Edge).publish(serving.sites(_settings()))
+
+
+@jobs.handles(PUBLISH)
+def publish(job: Job) -> None:
+    publish_sites()
+
+
+@jobs.handles(RETIRE)
+def retire(job: Job) -> None:
+    """Stop what a new version has left behind and clear away what is not kept."""
+    settings, engine, edge = _settings(), port(Engine), port(Edge)
+    facts = serving.holdings(job.subject, settings.keep_images)
+    keep = {*facts.active_ids, *([facts.live.deployment_id] if facts.live else [])}
+    keeping.retire(
+        job.subject,
+        keep,
+        facts.previous.deployment_id if facts.previous else None,
+        {version.deployment_id: version.artifact.port for version in facts.kept},
+        engine,
+        edge,
+        drain_seconds=settings.drain_timeout,
+        grace=settings.stop_grace,
+        stop=job.cancelled,
+    )
+    if facts.active_ids:
+        return  # the end of that deployment clears away; its image may be in the making
+    keeping.drop_images(job.subject, facts.images, (), engine)
+    keeping.drop_folders(serving.folders(settings, job.subject)[1], facts.folders, ())
+
+
+@jobs.handles(DISCARD)
+def discard(job: Job) -> None:
+    """Clear away what a deleted deployment had."""
+    for container in port(Engine).containers({"devflow.deployment": job.subject}):
+        port(Engine).remove(container.id)
+    if image := job.payload["image"]:
+        port(Engine).remove_image(image)
+    if folder := job.payload["folder"]:
+        shutil.rmtree(Path(folder), ignore_errors=True)
+    port(Logs).delete(job.payload["log_stream"])
+
+
+@jobs.handles(TAKE_DOWN)
+def take_down(job: Job) -> None:
+    """Clear away what a deleted project had."""
+    settings = _settings()
+    publish_sites()
+    folder = serving.folders(settings, job.subject)[1]
+    keeping.take_down(job.subject, port(Engine), port(Edge), folder, settings.stop_grace)
+    for stream in port(Logs).streams():
+        if stream.startswith(f"deployment/{job.subject}/"):
+            port(Logs).delete(stream)
+
+
+# Housekeeping, called by the worker's loops
+
+
+def keep_all_serving() -> None:
+    """Compare rows, engine and edge for every live version, and mend what differs."""
+    for project_id in serving.serving_projects():
+        try:
+            keep_one_serving(project_id)
+        except (Unavailable, Cancelled) as error:
+            log.warning("Project %s could not be checked: %s", project_id, error)
+
+
+def keep_one_serving(project_id: str) -> None:
+    settings = _settings()
+    facts = serving.holdings(project_id, settings.keep_images)
+    if facts.live is None or facts.live.live_at is None:
+        return
+    watched = now() - facts.live.live_at < timedelta(seconds=settings.watch_seconds)
+    fallen = keeping.keep_serving(facts.live, facts.previous, port(Engine), port(Edge), watched=watched)
+    if fallen is not None:
+        writer = port(Logs).writer(f"deployment/{project_id}/{facts.live.deployment_id}")
+        writer.write(fallen.failure.message, level="error")
+        writer.close()
+        running.crashed(SYSTEM, facts.live.deployment_id, fallen.failure, fallen.successor_id)
+        publish_sites()
+
+
+def clear_leftovers() -> None:
+    """Checkouts of dead workers and containers of deleted deployments."""
+    settings = _settings()
+    active = serving.active_ids()
+    for folder in serving.folders(settings, "")[0].glob("*"):
+        if folder.name.rsplit("-", 1)[0] not in active:
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        for container in keeping.orphans(port(Engine), serving.known):
+            port(Engine).remove(container.id)
+    except DomainError as error:
+        log.warning("Leftover containers could not be looked for: %s", error)

@@ -1,0 +1,1 @@
+"""Health: does this process answer, and what does it depend on?"""

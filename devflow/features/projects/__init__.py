@@ -1,0 +1,1 @@
+"""Projects: a repository plus how to build and run it."""

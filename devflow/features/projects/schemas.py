@@ -1,0 +1,236 @@
+"""What comes in and goes out about projects."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from devflow.core.paging import ListQuery
+from devflow.core.schema import Input, Moment, Output
+from devflow.features.projects.rules import OURS, VARIABLE, is_slug, parse_variables
+
+Access = Literal["public", "key", "token"]
+SIZES: dict[str, tuple[float, int]] = {"small": (0.5, 256), "medium": (1.0, 512), "large": (2.0, 2048)}
+"""Sizes by name: CPU cores and MB of memory."""
+
+
+def _slug(value: str) -> str:
+    if not is_slug(value):
+        raise ValueError("Use lower-case letters, digits and hyphens, and no name of the platform itself.")
+    return value
+
+
+def _folder(value: str) -> str:
+    path = posixpath.normpath(value.strip().strip("/") or ".")
+    if path.startswith("..") or "\\" in path or "\n" in path:
+        raise ValueError("Name a folder inside the repository.")
+    return "" if path == "." else path
+
+
+def _command(value: str) -> str:
+    if "\n" in value or "\r" in value:
+        raise ValueError("A command is one line.")
+    return value
+
+
+def _health(value: str) -> str:
+    if not value.startswith("/") or any(ord(c) <= 32 for c in value):
+        raise ValueError(f"Start the path with a slash: /{value.lstrip('/')}")
+    return value
+
+
+def _branch(value: str) -> str:
+    if value.startswith("-") or ".." in value or any(ord(c) <= 32 or c in "~^:?*[\\" for c in value):
+        raise ValueError("This is not a branch name.")
+    return value
+
+
+def variables_of(value: Any) -> Any:
+    """Variables from KEY=VALUE lines or an object; raises ValueError saying what is wrong."""
+    if isinstance(value, str):
+        found, wrong = parse_variables(value)
+        if wrong:
+            raise ValueError(" ".join(wrong))
+        value = found
+    if not isinstance(value, dict):
+        raise ValueError("Write KEY=VALUE lines, or an object.")
+    for name, text in value.items():
+        if not isinstance(name, str) or not VARIABLE.fullmatch(name) or len(name) > 255:
+            raise ValueError(f"{name!r} cannot be the name of a variable.")
+        if name in OURS:
+            raise ValueError(f"{name} is set by DevFlow from the settings of the project.")
+        if text is not None and len(str(text)) > 65_536:
+            raise ValueError(f"The value of {name} is too long.")
+        if text is not None and "\x00" in str(text):
+            raise ValueError(f"The value of {name} holds a NUL byte.")
+    return {name: None if text is None else str(text) for name, text in value.items()}
+
+
+Slug = Annotated[str, Field(max_length=63), AfterValidator(_slug)]
+Folder = Annotated[str, Field(max_length=255), AfterValidator(_folder)]
+Command = Annotated[str, Field(max_length=2000), AfterValidator(_command)]
+HealthPath = Annotated[str, Field(max_length=255), AfterValidator(_health)]
+Branch = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_branch)]
+Variables = Annotated[dict[str, str | None], BeforeValidator(variables_of)]
+
+
+class RepositoryIn(Input):
+    """Where the code is and how to get at it."""
+
+    repository_url: str = Field(min_length=1, max_length=1000)
+    access: Access = "public"
+    token: str = Field("", max_length=4096)
+    private_key: str = Field("", max_length=16_384)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_names(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "repository_url" not in data and "repository" in data:
+            return {**data, "repository_url": data["repository"]}
+        return data
+
+
+class BuildSettings(Input):
+    """How to build and run; what is empty or absent is detected."""
+
+    root_directory: Folder = ""
+    framework: str = Field("", max_length=40)
+    install_command: Command = ""
+    build_command: Command = ""
+    start_command: Command = ""
+    output_dir: Folder = ""
+    dockerfile: Folder = ""
+    port: int | None = Field(None, ge=1, le=65_535)
+    health_path: HealthPath = "/"
+    health_timeout: int | None = Field(None, ge=1, le=3600)
+    memory_mb: int | None = Field(None, ge=32, le=1_048_576)
+    cpus: float | None = Field(None, gt=0, le=256)
+    size: Literal["", "small", "medium", "large"] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_names(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "output_directory" in data and "output_dir" not in data:
+            return {**data, "output_dir": data["output_directory"]}
+        return data
+
+    @model_validator(mode="after")
+    def _named_size(self) -> BuildSettings:
+        if self.size and self.memory_mb is None and self.cpus is None:
+            self.cpus, self.memory_mb = SIZES[self.size]
+        return self
+
+
+class ProjectIn(RepositoryIn, BuildSettings):
+    name: str = Field("", max_length=255)
+    slug: Slug | None = None
+    branch: Branch | None = None
+    php_version: str | None = Field(None, max_length=10)
+    auto_deploy: bool = False
+    environment_variables: Variables = Field(default_factory=dict)
+    team_id: str | None = None
+    docker_compose_path: Folder = "docker-compose.yml"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _env_forms(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for other in ("env_vars", "envVars", "env"):
+                if other in data and "environment_variables" not in data:
+                    data = {**data, "environment_variables": data[other]}
+        return data
+
+    @field_validator("environment_variables")
+    @classmethod
+    def _no_nulls(cls, value: dict[str, str | None]) -> dict[str, str | None]:
+        return {name: text for name, text in value.items() if text is not None}
+
+
+class ProjectPatch(Input):
+    """Only the fields sent are changed; a variable set to null is deleted."""
+
+    name: str | None = Field(None, min_length=1, max_length=255)
+    slug: Slug | None = None
+    repository_url: str | None = Field(None, min_length=1, max_length=1000)
+    branch: Branch | None = None
+    status: Literal["active", "inactive", "maintenance"] | None = None
+    framework: str | None = Field(None, max_length=40)
+    root_directory: Folder | None = None
+    install_command: Command | None = None
+    build_command: Command | None = None
+    start_command: Command | None = None
+    output_dir: Folder | None = None
+    dockerfile: Folder | None = None
+    docker_compose_path: Folder | None = None
+    port: int | None = Field(None, ge=1, le=65_535)
+    health_path: HealthPath | None = None
+    health_timeout: int | None = Field(None, ge=1, le=3600)
+    memory_mb: int | None = Field(None, ge=32, le=1_048_576)
+    cpus: float | None = Field(None, gt=0, le=256)
+    php_version: str | None = Field(None, max_length=10)
+    auto_deploy: bool | None = None
+    environment_variables: Variables | None = None
+
+
+class VariablesIn(Input):
+    variables: Variables
+
+
+class ProjectQuery(ListQuery):
+    search: str = Field("", max_length=200)
+    status: Literal["", "active", "inactive", "maintenance"] = ""
+    framework: str = Field("", max_length=40)
+    team_id: str | None = None
+    sort: Literal["name", "created_at", "updated_at"] = "name"
+    order: Literal["asc", "desc"] = "asc"
+
+
+class VariableOut(Output):
+    name: str
+    updated_at: Moment
+
+
+class DeleteQuery(Input):
+    force: bool = False
+    backup: bool = False
+
+
+class ProjectListed(Output):
+    """A project as lists show it."""
+
+    id: str
+    team_id: str
+    user_id: str | None
+    name: str
+    slug: str
+    status: str
+    framework: str
+    php_version: str | None
+    repository: str
+    repository_url: str
+    branch: str
+    root_directory: str
+    install_command: str
+    build_command: str
+    start_command: str
+    output_dir: str
+    dockerfile: str
+    docker_compose_path: str
+    port: int | None
+    health_path: str
+    health_timeout: int | None
+    memory_mb: int | None
+    cpus: float | None
+    auto_deploy: bool
+    github_repo_id: str | None
+    server_id: str | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class ProjectOut(ProjectListed):
+    """A project with the names of its variables; values are never answered."""
+
+    environment_variables: dict[str, str]

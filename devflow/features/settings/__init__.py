@@ -1,0 +1,1 @@
+"""Settings: what an administrator may change while the platform runs."""

@@ -1,0 +1,1 @@
+"""Site: the pages for everybody."""

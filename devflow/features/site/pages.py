@@ -1,0 +1,31 @@
+"""Landing page, terms and privacy."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from devflow.core.settings import Settings
+from devflow.features.accounts import service as accounts
+from devflow.features.settings import service as platform
+from devflow.web.pages import render
+from devflow.web.ports import port
+
+bp = Blueprint("site", __name__)
+
+
+@bp.get("/")
+def landing() -> ResponseReturnValue:
+    has_accounts = accounts.has_accounts()
+    sign_up_open = not has_accounts or platform.current(port(Settings)).sign_up == "open"
+    return render("site/landing.html", has_accounts=has_accounts, sign_up_open=sign_up_open)
+
+
+@bp.get("/terms")
+def terms() -> ResponseReturnValue:
+    return render("site/terms.html")
+
+
+@bp.get("/privacy")
+def privacy() -> ResponseReturnValue:
+    return render("site/privacy.html")

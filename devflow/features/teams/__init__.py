@@ -1,0 +1,1 @@
+"""Teams: who owns things, and who may do what with them."""

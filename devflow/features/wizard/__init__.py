@@ -1,0 +1,1 @@
+"""Wizard: from a repository's address to its first deployment, in three steps."""

@@ -1,0 +1,242 @@
+"""One decorator for every JSON endpoint; the only room that knows the OpenAPI library.
+
+    @bp.post("", calls=service.create, status=201, raises=(Conflict,))
+    def create(body: ProjectIn) -> ProjectOut:
+
+The signature says what comes in (`body`, `query`, path parameters) and what goes out; the use case says who may.
+A caller meets 401, 403, 400 or 422, 404 and 409 in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, get_args, get_origin, get_type_hints
+
+from flask import Blueprint, Flask, Response, request
+from pydantic import BaseModel, Field, TypeAdapter, create_model
+from spectree import Response as Answers
+from spectree import SecurityScheme, SpecTree
+from spectree.models import SecureType, SecuritySchemeData
+from werkzeug.exceptions import BadRequest as BrokenBody
+
+from devflow.core.access import OPEN
+from devflow.core.errors import BadRequest, DomainError, Forbidden
+from devflow.core.paging import Page
+from devflow.core.use_case import UseCase
+from devflow.web.envelope import success
+from devflow.web.identity import actor, anybody
+from devflow.web.pages import checked, filters
+
+PREFIXES = ("/api/v1", "/api")
+"""Both answer alike; the document lists the first."""
+
+
+class Meta(BaseModel):
+    timestamp: str
+    version: str
+    request_id: str
+    pagination: dict[str, Any] | None = None
+
+
+class ErrorBody(BaseModel):
+    code: str
+    message: str
+    status_code: int
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class ErrorEnvelope(BaseModel):
+    success: bool = False
+    error: ErrorBody
+    meta: Meta
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer with a message for people, or with figures beside the data."""
+
+    data: Any
+    message: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def _schema_name(model: Any) -> str:
+    return model.__name__.replace("[", "Of").replace("]", "")
+
+
+spec = SpecTree(
+    "flask",
+    title="DevFlow",
+    version="1.0.0",
+    path="api/v1/docs",
+    mode="strict",
+    annotations=False,
+    validation_error_model=ErrorEnvelope,
+    naming_strategy=_schema_name,
+    nested_naming_strategy=lambda _parent, child: child,
+    security_schemes=[
+        SecurityScheme(name="bearer", data=SecuritySchemeData(type=SecureType.HTTP, scheme="bearer"))  # type: ignore[call-arg]
+    ],
+)
+_envelopes: dict[str, type[BaseModel]] = {}
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of everything this app answers."""
+    spec.app = app
+    vars(spec).pop("_spec", None)  # routes differ between apps; the library remembers the first
+    whole = dict(spec.spec)
+    whole["paths"] = {path: item for path, item in whole["paths"].items() if path.startswith(PREFIXES[0] + "/")}
+    return whole
+
+
+class ApiBlueprint(Blueprint):
+    """A blueprint of JSON endpoints."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._operations: dict[str, tuple[Callable[..., Response], tuple[str, ...]]] = {}
+        self._aliases: list[str] = []
+
+    def get(self, rule: str, **options: Any) -> Callable[..., Any]:
+        return self._operation(("GET",), rule, **options)
+
+    def post(self, rule: str, **options: Any) -> Callable[..., Any]:
+        return self._operation(("POST",), rule, **options)
+
+    def put(self, rule: str, **options: Any) -> Callable[..., Any]:
+        """PUT and PATCH are one partial update (conflicts.md C22)."""
+        return self._operation(("PUT", "PATCH"), rule, **options)
+
+    patch = put
+
+    def delete(self, rule: str, **options: Any) -> Callable[..., Any]:
+        return self._operation(("DELETE",), rule, **options)
+
+    def alias(self, rule: str, view: str) -> None:
+        """Let another address answer like the operation `view` (column alias_of of the contract)."""
+        operation, methods = self._operations[view]
+        self.add_url_rule(rule, f"{view}_{len(self._aliases)}", operation, methods=list(methods))
+        self._aliases.append(rule)
+
+    def _operation(
+        self,
+        methods: tuple[str, ...],
+        rule: str,
+        *,
+        calls: UseCase[Any],
+        status: int = 200,
+        raises: tuple[type[DomainError], ...] = (),
+        unwrapped: str | None = None,
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """`unwrapped` puts the data under that key (conflicts.md C07)."""
+        is_open = calls.permission in OPEN
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            hints = get_type_hints(view)
+            body, asked, returns = hints.get("body"), hints.get("query"), hints.get("return")
+            adapter = None if returns in (None, type(None), Said, Response) else TypeAdapter(_item(returns))
+            failures = {f"HTTP_{code}": ErrorEnvelope for code in _statuses(is_open, body, asked, raises)}
+            documented = Answers(**{f"HTTP_{status}": _envelope(returns)}, **failures)
+
+            @wraps(view)
+            def endpoint(**path: Any) -> Response:
+                if is_open:
+                    anybody()
+                elif not actor().may(calls.permission):
+                    raise Forbidden(f"You need the permission {calls.permission.value} for this.")
+                if asked is not None:
+                    path["query"] = filters(asked)
+                if body is not None:
+                    path["body"] = checked(body, _json())
+                return _answer(view(**path), adapter, status, unwrapped)
+
+            described = spec.validate(
+                query=asked,
+                json=body,
+                resp=documented,
+                tags=[self.name],
+                security={} if is_open else {"bearer": []},
+                operation_id=f"{self.name}.{view.__name__}",
+                skip_validation=True,
+            )(endpoint)
+            described.calls = calls  # type: ignore[attr-defined]
+            self.add_url_rule(rule, view.__name__, described, methods=list(methods))
+            self._operations[view.__name__] = (described, methods)
+            return view
+
+        return decorate
+
+
+def _statuses(is_open: bool, body: Any, asked: Any, raises: tuple[type[DomainError], ...]) -> set[int]:
+    found = {error.status for error in raises}
+    if not is_open:
+        found |= {401, 403}
+    if body is not None:
+        found |= {400, 422}
+    if asked is not None:
+        found |= {422}
+    return found
+
+
+def _json() -> Any:
+    """The body, which must be a JSON object; no body counts as an empty one."""
+    if not request.get_data(cache=True):
+        return {}
+    try:
+        data = request.get_json(force=request.mimetype in ("", "text/plain"))
+    except BrokenBody as error:
+        raise BadRequest("The body is not readable JSON.") from error
+    except Exception as error:
+        if getattr(error, "code", None) == 415:
+            raise BadRequest("Send the body as JSON, with Content-Type: application/json.") from error
+        raise
+    if not isinstance(data, dict):
+        raise BadRequest("The body has to be a JSON object.")
+    return data
+
+
+def _item(returns: Any) -> Any:
+    return get_args(returns)[0] if get_origin(returns) in (Page, list) else returns
+
+
+def _answer(result: Any, adapter: TypeAdapter[Any] | None, status: int, unwrapped: str | None) -> Response:
+    if isinstance(result, Response):
+        return result
+    message, more = None, {}
+    if isinstance(result, Said):
+        result, message, more = result.data, result.message, dict(result.meta)
+    if isinstance(result, Page):
+        more["pagination"] = result.meta()
+        result = list(result.items)
+    data = _plain(result, adapter)
+    if unwrapped:
+        data = {unwrapped: data}
+    return success(data, status, message, **more)
+
+
+def _plain(result: Any, adapter: TypeAdapter[Any] | None) -> Any:
+    if adapter is None or result is None:
+        return result
+    if isinstance(result, list):
+        return [_plain(item, adapter) for item in result]
+    return adapter.dump_python(adapter.validate_python(result, from_attributes=True), mode="json")
+
+
+def _envelope(returns: Any) -> type[BaseModel]:
+    """The documented shape of an answer: one envelope class for each kind of data."""
+    if returns in (None, type(None), Said, Response):
+        data: Any = Any
+        name = "MessageEnvelope"
+    else:
+        item: Any = _item(returns)
+        many = get_origin(returns) in (Page, list)
+        data = list[item] if many else item  # type: ignore[valid-type]
+        name = f"{getattr(item, '__name__', 'Any')}{'List' if many else ''}Envelope"
+    if name not in _envelopes:
+        _envelopes[name] = create_model(
+            name, success=(bool, True), data=(data, None), message=(str | None, None), meta=(Meta, ...)
+        )
+    return _envelopes[name]

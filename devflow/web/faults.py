@@ -1,0 +1,115 @@
+"""Every error leaves the house here: as the JSON envelope, as a toast for htmx, or as a page."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from devflow.core.db import db
+from devflow.core.errors import DomainError, TooMany, Unauthenticated
+from devflow.web.envelope import failure
+from devflow.web.identity import to_sign_in
+from devflow.web.pages import toast, wants_block
+
+log = logging.getLogger(__name__)
+_CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "BAD_REQUEST",
+    429: "RATE_LIMIT_EXCEEDED",
+    503: "SERVICE_UNAVAILABLE",
+}
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not answer that method.",
+    413: "The request is larger than this server accepts.",
+    429: "Too many requests. Wait a moment, then try again.",
+}
+_TITLES = {
+    400: "This request cannot be read",
+    401: "Sign in first",
+    403: "You may not do this",
+    404: "Nothing here",
+    405: "Not like this",
+    409: "This does not fit right now",
+    413: "Too large",
+    422: "Something needs a change",
+    429: "Too many requests",
+    500: "DevFlow made a mistake",
+    503: "Not available right now",
+}
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(DomainError, _domain)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(OperationalError, _database)
+    app.register_error_handler(Exception, _unknown)
+
+
+def _domain(error: DomainError) -> ResponseReturnValue:
+    db.session.rollback()
+    if isinstance(error, Unauthenticated) and not for_programs() and not wants_block():
+        return to_sign_in()
+    details = {**error.details, **({"aliases": list(error.aliases)} if error.aliases else {})}
+    response = answer(error.status, error.error_code, error.message, details)
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _http(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None:
+        return error.get_response()
+    status = error.code or 500
+    code = _CODES.get(status, "INTERNAL_SERVER_ERROR" if status >= 500 else "BAD_REQUEST")
+    message = _SENTENCES.get(status, error.description or "Something went wrong.")
+    response = answer(status, code, message, {})
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after"):
+            response.headers[name] = value
+    return response
+
+
+def _database(error: OperationalError) -> ResponseReturnValue:
+    log.error("The database does not answer: %s", error.orig)
+    db.session.rollback()
+    return answer(503, "SERVICE_UNAVAILABLE", "The database does not answer. Try again in a moment.", {})
+
+
+def _unknown(error: Exception) -> ResponseReturnValue:
+    db.session.rollback()
+    log.exception("Unexpected error on %s %s", request.method, request.path)
+    text = "Something broke inside DevFlow. It is in the log; the request id helps to find it."
+    return answer(500, "INTERNAL_SERVER_ERROR", text, {})
+
+
+def for_programs() -> bool:
+    """Does the asker expect JSON?"""
+    return request.path.startswith(("/api/", "/health")) or request.accept_mimetypes.best == "application/json"
+
+
+def answer(status: int, code: str, message: str, details: dict[str, Any]) -> Response:
+    """One error in the form that fits the asker."""
+    if for_programs():
+        return failure(status, code, message, details)
+    if wants_block():
+        response = make_response("", status)
+        response.headers["HX-Reswap"] = "none"
+        if status == 401:
+            response.headers["HX-Redirect"] = "/login"
+        return toast(response, message, "error")
+    title = _TITLES.get(status, _TITLES[500])
+    hint = details.get("hint", "")
+    return make_response(
+        render_template("errors/error.html", status=status, title=title, message=message, hint=hint), status
+    )

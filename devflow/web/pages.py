@@ -1,0 +1,137 @@
+"""The toolbox of the HTML doors: whole pages or one block of them, forms, redirects, toasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import orjson
+from flask import Response, flash, get_flashed_messages, make_response, render_template, request
+from flask import redirect as go
+from flask.typing import ResponseReturnValue
+from jinja2_fragments.flask import render_block
+from pydantic import BaseModel, ValidationError
+
+from devflow.core.errors import Conflict, Forbidden, Invalid
+from devflow.core.use_case import UseCase
+from devflow.web.identity import actor
+
+Schema = TypeVar("Schema", bound=BaseModel)
+View = Callable[..., ResponseReturnValue]
+
+
+def wants_block() -> bool:
+    """Is htmx asking for a part of a page?"""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Boosted") != "true"
+
+
+def render(template: str, block: str | None = None, status: int = 200, **context: Any) -> Response:
+    """The whole page, or for htmx one named block of it (`?block=` chooses another one)."""
+    block = request.args.get("block", block)
+    whole = block is None or not wants_block()
+    body = render_template(template, **context) if whole else render_block(template, str(block), **context)
+    response = make_response(body, status)
+    response.headers["Vary"] = "HX-Request, Cookie"
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def toast(response: Response, text: str, kind: str = "success") -> Response:
+    """Let htmx show a toast with this answer."""
+    response.headers["HX-Trigger"] = orjson.dumps({"toast": {"kind": kind, "text": text}}).decode()
+    return response
+
+
+def redirect(url: str, said: str | None = None) -> Response:
+    """Go to another page; `said` becomes a toast there."""
+    if said:
+        flash(said, "success")
+    if not wants_block():
+        response = make_response(go(url, 303))
+    else:
+        response = make_response("", 204)
+        response.headers["HX-Redirect"] = url
+    return response
+
+
+def _flashes() -> list[tuple[str, str]]:
+    return get_flashed_messages(with_categories=True)  # type: ignore[return-value]
+
+
+def toasts() -> list[dict[str, str]]:
+    """What the page before wanted to say, for the layout."""
+    return [{"kind": kind, "text": text} for kind, text in _flashes()]
+
+
+def local_path(target: str | None, otherwise: str) -> str:
+    """`target` if it is a path on this site, so that a link cannot send anybody elsewhere."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")) or "\\" in target:
+        return otherwise
+    parts = urlsplit(target)
+    return otherwise if parts.scheme or parts.netloc or any(ord(c) < 32 for c in target) else target
+
+
+def field_errors(error: ValidationError) -> dict[str, list[str]]:
+    """The messages of a validation, by field."""
+    fields: dict[str, list[str]] = {}
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]) or "_"
+        text = problem["msg"].removeprefix("Value error, ")
+        fields.setdefault(name, []).append(text[:1].upper() + text[1:])
+    return fields
+
+
+def checked(schema: type[Schema], values: Any) -> Schema:
+    """Parse values into a schema; raises Invalid with the errors by field."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        fields = field_errors(error)
+        listed = ", ".join(name for name in fields if name != "_")
+        raise Invalid(f"Check {listed}." if listed else "Check what you sent.", fields) from error
+
+
+def filters(schema: type[Schema]) -> Schema:
+    """The query string as a schema; empty values count as absent."""
+    return checked(schema, {name: value for name, value in request.args.items() if value != ""})
+
+
+def submits(
+    template: str, schema: type[BaseModel], *, calls: UseCase[Any] | None = None, block: str = "form"
+) -> Callable[[View], View]:
+    """GET shows a form; POST parses it into `schema`, or shows it again with its errors (422).
+
+    The view gets `data` (None on GET) and returns a response, or a dict of context for the form.
+    `calls` guards the form itself by the permission of the use case it leads to.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def run(**path: Any) -> ResponseReturnValue:
+            if calls is not None and not actor().may(calls.permission):
+                raise Forbidden(f"You need the permission {calls.permission.value} for this.")
+            values: dict[str, Any] = request.form.to_dict()
+            errors: dict[str, list[str]] = {}
+            data = None
+            if request.method == "POST":
+                try:
+                    data = checked(schema, {name: value for name, value in values.items() if value != ""})
+                    answer = view(data=data, **path)
+                    if not isinstance(answer, dict):
+                        return answer
+                except (Invalid, Conflict) as error:
+                    errors = dict(getattr(error, "fields", {})) or {"form": [error.message]}
+                    errors["form"] = errors.pop("_", []) + errors.get("form", [])
+            context = view(data=None, **path)
+            if not isinstance(context, dict):
+                return context
+            shown = {**context.pop("values", {}), **values}
+            errors = {**context.pop("errors", {}), **errors}
+            status = 422 if request.method == "POST" else 200
+            return render(template, block, status, values=shown, errors=errors, **context)
+
+        return run
+
+    return decorate
