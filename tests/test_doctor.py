@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from devflow.core.settings import Settings
+from devflow.ports.doctor import Check
 from devflow.supervisor import doctor
-from devflow.supervisor.doctor import Check
 from devflow.supervisor.lock import only_one
 
 REVISION = "revision = 'a1'\ndown_revision = None\ndef upgrade(): ...\n"
@@ -155,8 +155,7 @@ def test_sign_in_by_others(tmp_path: Path) -> None:
 
 
 def test_an_examination_that_breaks_does_not_hide_the_others(tmp_path: Path) -> None:
-    found = doctor.checks(
-        Settings(_env_file=None, data_dir=tmp_path, database_url="mysql+nothing://x")  # type: ignore[call-arg]
-    )
+    settings = Settings(_env_file=None, data_dir=tmp_path, database_url="mysql+nothing://x")  # type: ignore[call-arg]
+    found = doctor.PlatformDoctor(settings).checks()
     assert len(found) == 10
     assert "could not be checked" in next(check for check in found if check.name == "Database").says

@@ -14,9 +14,7 @@ import socket
 import sysconfig
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import docker
 import redis
@@ -28,6 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from devflow.core.settings import Settings
+from devflow.ports.doctor import Check
 from devflow.supervisor import ports
 from devflow.supervisor.lock import running
 from devflow.supervisor.services import ROOT, answers
@@ -36,14 +35,14 @@ _TIMEOUT = 5
 _MB = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding: `says` in a sentence how it is, `mend` what to do about it."""
+class PlatformDoctor:
+    """The `Doctor` of an installation with these settings."""
 
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    says: str
-    mend: str = ""
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def checks(self) -> list[Check]:
+        return checks(self._settings)
 
 
 def checks(settings: Settings) -> list[Check]:
@@ -112,15 +111,24 @@ def _engine(settings: Settings) -> list[Check]:
 def _ports(settings: Settings) -> list[Check]:
     if pid := running(settings.folder):
         return [Check("Ports", "ok", f"DevFlow is running (process {pid}) and has them.")]
-    wanted = [(settings.host, settings.port, "PORT")]
-    if not settings.edge_external:
+    wanted = [] if _web_answers(settings) else [(settings.host, settings.port, "PORT")]
+    if not settings.edge_external and not _edge_answers(settings):
         wanted.append(("0.0.0.0", settings.edge_http_port, "EDGE_HTTP_PORT"))  # noqa: S104
         if settings.edge_tls != "off":
             wanted.append(("0.0.0.0", settings.edge_https_port, "EDGE_HTTPS_PORT"))  # noqa: S104
     problems = [problem for each in wanted if (problem := ports.obstacle(*each))]
     if problems:
         return [Check("Ports", "fail", problem) for problem in problems]
-    return [Check("Ports", "ok", f"{', '.join(str(port) for _, port, _ in wanted)} are free.")]
+    numbers = ", ".join(str(port) for _, port, _ in wanted)
+    return [Check("Ports", "ok", f"Free: {numbers}." if numbers else "DevFlow itself answers on them.")]
+
+
+def _web_answers(settings: Settings) -> bool:
+    return answers(settings.host, settings.port, "/health/live", "localhost", lambda status: status == 200)
+
+
+def _edge_answers(settings: Settings) -> bool:
+    return answers("127.0.0.1", settings.edge_http_port, "/health/live", settings.base_domain, lambda s: s < 400)
 
 
 def _database(settings: Settings) -> list[Check]:

@@ -100,7 +100,9 @@ def _edge(settings: Settings, command: Command) -> Service:
         command.environment,
         grace=_EDGE_GRACE,
         level=1,
-        ready=lambda: answers("127.0.0.1", settings.edge_http_port, "/", settings.base_domain, lambda s: s < 500),
+        ready=lambda: answers(
+            "127.0.0.1", settings.edge_http_port, "/health/live", settings.base_domain, lambda s: s < 500
+        ),
         ports=tuple(ports),
     )
 
