@@ -34,7 +34,7 @@ from devflow.ports.engine import Engine
 from devflow.ports.git import Git
 from devflow.ports.images import BaseImages
 from devflow.ports.logs import Logs
-from devflow.supervisor.doctor import PlatformDoctor
+from devflow.supervisor.examination import PlatformDoctor
 from devflow.web import csrf, faults, formats, headers, identity, limits
 from devflow.web.api import PREFIXES, ApiBlueprint, document
 from devflow.web.pages import toasts

@@ -56,7 +56,7 @@ def up() -> None:
 @main.command()
 def demo() -> None:
     """Like `up`, and deploy the sample app."""
-    settings = load({"allow_local_repositories": True})
+    settings = load()
     migrate(settings)
     sys.exit(supervise(settings, services(settings, _edge_command(settings)), on_ready=lambda: run_demo(settings)))
 

@@ -77,7 +77,7 @@ def _administrator(settings: Settings) -> str:
 
 def _repository(settings: Settings) -> Path:
     """The sample as a git repository of its own, as a user's project would be."""
-    folder = settings.folder / "demo" / "hello"
+    folder = settings.sample
     if (folder / ".git").is_dir():
         return folder
     shutil.rmtree(folder, ignore_errors=True)

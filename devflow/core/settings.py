@@ -158,6 +158,15 @@ class Settings(BaseSettings):
         """Where people find DevFlow, without a slash at the end."""
         return self.app_url.rstrip("/") or self.site_url(self.base_domain)
 
+    def allows_local(self, repository: str) -> bool:
+        """May this path on the server be cloned? The sample that DevFlow brings always may."""
+        return self.allow_local_repositories or repository == str(self.sample)
+
+    @property
+    def sample(self) -> Path:
+        """The repository of the sample app (`devflow demo`)."""
+        return self.folder / "demo" / "hello"
+
     def site_url(self, host: str) -> str:
         """The address of a host behind the edge, with the port where it is not the usual one."""
         scheme, port, usual = (

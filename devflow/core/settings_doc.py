@@ -44,7 +44,7 @@ def example() -> str:
         lines = [f"# --- {title} ---"]
         for name in names:
             field = Settings.model_fields[name]
-            lines += [f"# {_meaning(field)}", f"#{_variables(name, field)[0]}={_default(field)}", ""]
+            lines += [f"# {_meaning(field)}", f"#{variables(name, field)[0]}={_default(field)}", ""]
         parts.append("\n".join(lines))
     return "\n".join(parts)
 
@@ -62,7 +62,7 @@ def _sections() -> Iterator[tuple[str, list[str]]]:
     yield title, names
 
 
-def _variables(name: str, field: FieldInfo) -> list[str]:
+def variables(name: str, field: FieldInfo) -> list[str]:
     """The names a variable may have, the one to use first."""
     alias = field.validation_alias
     names = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [name.upper()]
@@ -70,7 +70,7 @@ def _variables(name: str, field: FieldInfo) -> list[str]:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    first, *others = _variables(name, field)
+    first, *others = variables(name, field)
     also = f" Also read: {', '.join(f'`{other}`' for other in others)}." if others else ""
     default = f"`{_default(field)}`" if _default(field) else ""
     return f"| `{first}` | {default} | {_meaning(field).replace('|', chr(92) + '|')}{also} |"
@@ -82,13 +82,17 @@ def _meaning(field: FieldInfo) -> str:
     return f"{field.description}{among}"
 
 
-def _default(field: FieldInfo) -> str:
-    value: Any = field.default
+def written(value: Any) -> str:
+    """A value as it stands in the environment."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, tuple):
         return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _default(field: FieldInfo) -> str:
+    return written(field.default)
 
 
 def write(root: Path) -> list[Path]:

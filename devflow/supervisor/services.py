@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import SecretStr
+
 from devflow.core.settings import Settings
+from devflow.core.settings_doc import variables, written
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
@@ -42,11 +45,24 @@ class Service:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    folder: Path = ROOT
+    folder: Path = field(default_factory=Path.cwd)
     grace: float = 10.0
     level: int = 0
     ready: Callable[[], bool] | None = None
     ports: tuple[tuple[str, int, str], ...] = ()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Our own, with what was decided when we were started, so that a child reads the very same settings.
+
+    Secrets are left out: a child finds them where we did.
+    """
+    told = {"DATA_DIR": str(settings.folder)}
+    for name in settings.model_fields_set - {"data_dir"}:
+        value = getattr(settings, name)
+        if not isinstance(value, SecretStr):
+            told[variables(name, Settings.model_fields[name])[0]] = written(value)
+    return {**os.environ, **told}
 
 
 def services(settings: Settings, edge: Command | None) -> tuple[Service, ...]:
@@ -71,7 +87,16 @@ def answers(address: str, port: int, path: str, host: str, ok: Callable[[int], b
 
 def _web(settings: Settings) -> Service:
     bind = f"[{settings.host}]" if ":" in settings.host else settings.host
-    argv = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"{bind}:{settings.port}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "wsgi:app",
+        "--pythonpath",
+        str(ROOT),
+        "--bind",
+        f"{bind}:{settings.port}",
+    ]
     argv += ["--worker-class", "gthread", "--threads", str(settings.web_threads)]
     argv += ["--workers", str(settings.web_processes), "--graceful-timeout", "5", "--keep-alive", str(_KEEP_ALIVE)]
     argv += ["--no-control-socket", "--log-level", "warning"]
@@ -80,6 +105,7 @@ def _web(settings: Settings) -> Service:
     return Service(
         "web",
         tuple(argv),
+        environment(settings),
         grace=_WEB_GRACE,
         ready=lambda: answers(settings.host, settings.port, "/health/ready", "localhost", lambda s: s == 200),
         ports=((settings.host, settings.port, "PORT"),),
@@ -87,7 +113,9 @@ def _web(settings: Settings) -> Service:
 
 
 def _worker(settings: Settings) -> Service:
-    return Service("worker", (sys.executable, "-m", "devflow.worker"), grace=float(settings.stop_grace))
+    return Service(
+        "worker", (sys.executable, "-m", "devflow.worker"), environment(settings), grace=float(settings.stop_grace)
+    )
 
 
 def _edge(settings: Settings, command: Command) -> Service:

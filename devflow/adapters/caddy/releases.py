@@ -23,6 +23,7 @@ from devflow.ports.edge import AppRelease, Release, StaticRelease
 
 _KEPT = 3
 _NONE = "none"
+_NOWHERE = f"releases/{_NONE}"
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+")
 
 
@@ -43,8 +44,8 @@ class Releases:
             check_tree(release.root)
         site, name = self.folder / check_name(key), slot(release)
         target = site / "releases" / name
-        target.mkdir(parents=True, exist_ok=True, mode=0o755)
         with _alone(site):
+            target.mkdir(parents=True, exist_ok=True)
             before = _link(site / "current")
             _fill(target, release, site / before if before else None)
             if before != f"releases/{name}":
@@ -77,13 +78,14 @@ class Releases:
         for key in keys:
             site = self.folder / key
             if _link(site / "current") is None:
-                site.mkdir(parents=True, exist_ok=True)
                 with _alone(site):
                     if _link(site / "current") is None:
                         _serve_nothing(site)
         for site in self.folder.glob("*"):
-            if site.name not in keys and self.current(site.name) is None:
-                shutil.rmtree(site, ignore_errors=True)
+            if site.name not in keys and _link(site / "current") == _NOWHERE:
+                with _alone(site):
+                    if _link(site / "current") == _NOWHERE:  # a switch may have been faster
+                        shutil.rmtree(site, ignore_errors=True)
 
     def sites_serving(self, release: Release) -> list[Path]:
         """Folders of the sites that know this release, current or not."""
@@ -151,8 +153,9 @@ def _dial(release: AppRelease) -> str:
 def _serve_nothing(site: Path) -> None:
     place = site / "releases" / _NONE
     place.mkdir(parents=True, exist_ok=True)
-    _put_file(place / "slot", _NONE)
-    _put_link(site / "current", f"releases/{_NONE}")
+    if not (place / "slot").is_file():
+        _put_file(place / "slot", _NONE, durable=False)
+    _put_link(site / "current", _NOWHERE)
 
 
 def _prune(releases: Path, keep: set[str]) -> None:
@@ -176,17 +179,19 @@ def _put_link(path: Path, target: str) -> None:
     draft.replace(path)
 
 
-def _put_file(path: Path, text: str) -> None:
+def _put_file(path: Path, text: str, durable: bool = True) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     with draft.open("w", encoding="ascii") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())  # after a power cut the name must not lead to an empty file
+        if durable:  # after a power cut the name must not lead to an empty file
+            os.fsync(file.fileno())
     draft.replace(path)
 
 
 @contextmanager
 def _alone(site: Path) -> Iterator[None]:
+    site.mkdir(parents=True, exist_ok=True)
     with (site / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

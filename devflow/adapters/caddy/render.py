@@ -31,6 +31,8 @@ _SECRET_PARAMETERS = (
     "password",
     "state",
 )
+_NO_REQUEST = {"not": [{"path": ["*"]}]}
+_IDLE = "1500ms"  # below the keep-alive of common servers (gunicorn 2 s, Node 5 s): they must not hang up first
 _SOCKETS_LIVE = "24h"  # how long a WebSocket survives the configuration it was opened under
 
 
@@ -126,7 +128,7 @@ def _server(settings: EdgeSettings, port: int, routes: list[Json | None]) -> Jso
         "automatic_https": {"disable": True},
         "read_header_timeout": "30s",
         "idle_timeout": "5m",
-        "routes": [*(route for route in routes if route), {"handle": [*_noted(), pages.UNKNOWN_HOST]}],
+        "routes": [{"handle": _noted()}, *(route for route in routes if route), {"handle": [pages.UNKNOWN_HOST]}],
         "named_routes": {"files": {"handle": [{"handler": "subroute", "routes": _without_app()}]}},
         "errors": {"routes": errors},
         "logs": {},
@@ -141,7 +143,7 @@ def _dashboard(settings: EdgeSettings) -> Json | None:
     if not settings.dashboard_hosts:
         return None
     proxy = _proxy(settings.dashboard_upstream, patience="3s")
-    return {"match": [{"host": list(settings.dashboard_hosts)}], "handle": [*_noted(), proxy], "terminal": True}
+    return {"match": [{"host": list(settings.dashboard_hosts)}], "handle": [proxy], "terminal": True}
 
 
 def _sites(settings: EdgeSettings, sites: list[Site]) -> list[Json]:
@@ -160,7 +162,7 @@ def _site(folder: Path, site: Site) -> Json:
     release = {"handler": "vars", "release": "{http.regexp.slot.1}"}
     proxy = _proxy(f"{{file.{folder}/current/dial}}", patience="10s", release="{http.vars.release}")
     routes = [
-        {"handle": [variables, *_noted()]},
+        {"handle": [variables]},
         {"match": [_slot("app")], "handle": [release, proxy]},
         {"handle": [{"handler": "invoke", "name": "files"}]},
     ]
@@ -185,19 +187,22 @@ def _slot(kind: str) -> Json:
 
 
 def _proxy(dial: str, patience: str, release: str = "") -> Json:
-    """`patience`: how long a request waits for an upstream that refuses; the dial file is read again at each try."""
+    """`patience`: how long a request waits for an upstream that cannot be reached; each try reads the dial file again.
+
+    A request that reached the app is never sent twice, or one that crashes it would crash it a hundred times.
+    """
     return {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial}],
         "flush_interval": -1,
         "stream_close_delay": _SOCKETS_LIVE,
-        "load_balancing": {"try_duration": patience, "try_interval": "100ms"},
+        "load_balancing": {"try_duration": patience, "try_interval": "100ms", "retry_match": [_NO_REQUEST]},
         "transport": {
             "protocol": "http",
             "dial_timeout": "2s",
             "response_header_timeout": "5m",
             "compression": False,
-            "keep_alive": {"idle_timeout": "60s", "max_idle_conns_per_host": 64},
+            "keep_alive": {"idle_timeout": _IDLE, "max_idle_conns_per_host": 64},
         },
         "headers": {
             "request": {"delete": ["X-DevFlow-Release"]},
@@ -210,7 +215,7 @@ def _to_https(hosts: list[str], port: int) -> Json | None:
     suffix = "" if port == 443 else f":{port}"
     headers = {"Location": [f"https://{{http.request.host}}{suffix}{{http.request.uri}}"]}
     move = {"handler": "static_response", "status_code": "308", "headers": headers}
-    return {"match": [{"host": hosts}], "handle": [*_noted(), move], "terminal": True} if hosts else None
+    return {"match": [{"host": hosts}], "handle": [move], "terminal": True} if hosts else None
 
 
 def _tls(settings: EdgeSettings, hosts: list[str]) -> Json:

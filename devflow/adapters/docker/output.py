@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 Stream = Literal["stdout", "stderr"]
 READ = 256 * 1024
-BACKOFF = 90_000_000
-"""Nanoseconds; the engine waits at least 100 ms before it restarts a process, so later lines are of the next run."""
+ROTATED = 50_000_000
+"""Bytes; from here on the engine may have dropped the oldest part of its log."""
 SETTLE = 10.0
 """Seconds the engine has to say whether a process that ended comes back."""
 NANO = 1_000_000_000
@@ -72,6 +72,8 @@ class Output:
     def __init__(self, connection: Connection, container: str) -> None:
         self._connection, self._container = connection, container
         self._response: requests.Response | None = None
+        self._seen: dict[Stream, int] = {"stdout": 0, "stderr": 0}
+        self._bytes = 0
         self._cursor = 0
 
     def open(self) -> None:
@@ -85,7 +87,18 @@ class Output:
     def attached(self) -> Iterator[tuple[Stream, str]]:
         """Lines of the first run, until its process ends."""
         file = reader(self._response)
-        return lines(frames(iter(lambda: file.read1(READ), b"")))
+        return lines(self._counted(frames(iter(lambda: file.read1(READ), b""))))
+
+    def _counted(self, parts: Iterable[tuple[Stream, bytes]]) -> Iterator[tuple[Stream, bytes]]:
+        """Remembers how many lines came, to know where the log goes on."""
+        unended: dict[Stream, bool] = {"stdout": False, "stderr": False}
+        for stream, data in parts:
+            self._seen[stream] += data.count(b"\n")
+            self._bytes += len(data)
+            unended[stream] = not data.endswith(b"\n")
+            yield stream, data
+        for stream, rest in unended.items():
+            self._seen[stream] += rest
 
     def begin(self, on_output: OnOutput, started: str) -> None:
         """Hand every line to `on_output` in a thread that ends with the container; `started` tells the runs apart."""
@@ -97,33 +110,36 @@ class Output:
         try:
             for stream, text in self.attached():
                 on_output(stream, text)
-            ended = time.time_ns()
+            if self._bytes >= ROTATED:  # the start of the log may be gone, so lines cannot be counted
+                self._seen, self._cursor = {"stdout": 0, "stderr": 0}, time.time_ns()
             while state := self._next_run(started):
-                started = state["StartedAt"]
-                self._cursor = self._cursor or min(ended, nanoseconds(state["FinishedAt"]) + BACKOFF)
                 for stream, text in lines(self._logged()):
                     on_output(stream, text)
+                if not state["Running"]:
+                    return
+                started = state["StartedAt"]
         except (DomainError, *GONE):
             log.info("The output of container %s ended with its engine.", self._container[:12])
         finally:
             self.close()
 
     def _next_run(self, started: str) -> dict[str, Any] | None:
-        """The state of the run after the one that `started` then; None when there will be none."""
+        """The state of a run after the one that `started` then (or of its end); None when there was none."""
         patience = time.monotonic() + SETTLE
         while True:
             try:
-                state: dict[str, Any] = self._connection.api.inspect_container(self._container)["State"]
+                inspected = self._connection.api.inspect_container(self._container)
             except NotFound:
                 return None
+            state: dict[str, Any] = inspected["State"]
+            if state["Status"] not in ("running", "restarting", "paused"):
+                return state if state["StartedAt"] != started else None
             if state["Status"] == "running" and (state["StartedAt"] != started or time.monotonic() > patience):
                 return state
-            if state["Status"] not in ("running", "restarting", "paused"):
-                return None
             time.sleep(0.05)
 
     def _logged(self) -> Iterator[tuple[Stream, bytes]]:
-        """Entries of the log from the cursor on, until the process ends."""
+        """Entries of the log that are new to us, until the process ends."""
         api = self._connection.stream()
         since = f"{self._cursor // NANO}.{self._cursor % NANO:09d}"
         options = {"stdout": 1, "stderr": 1, "follow": 1, "timestamps": 1, "since": since}
@@ -136,10 +152,19 @@ class Output:
             return  # removed meanwhile: the next look at the container says so
         try:
             for stream, entry in frames(api.chunks(response)):
-                stamp, _, data = entry.partition(b" ")
-                at = nanoseconds(stamp.decode("ascii"))
-                if at >= self._cursor:
-                    self._cursor = at + 1
+                if (data := self._new(stream, entry)) is not None:
                     yield stream, data
         finally:
             let_go(response)
+
+    def _new(self, stream: Stream, entry: bytes) -> bytes | None:
+        """An entry without its time, unless it came before: attached, or in an earlier read of the log."""
+        stamp, _, data = entry.partition(b" ")
+        at = nanoseconds(stamp.decode("ascii"))
+        if at < self._cursor:
+            return None
+        self._cursor = at + 1
+        if self._seen[stream] > 0:
+            self._seen[stream] -= data.endswith(b"\n")
+            return None
+        return data

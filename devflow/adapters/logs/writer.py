@@ -47,7 +47,7 @@ class ChunkWriter:
     def __init__(self, stream: str, mask: Mask, store: Store, flusher: Flusher, patience: float = PATIENCE) -> None:
         self._stream, self._mask, self._store, self._flusher = stream, mask, store, flusher
         self._patience = patience
-        self._room = threading.Condition()
+        self._room = threading.Condition(threading.Lock())
         self._flushing = threading.Lock()
         self._entries: list[Entry] = []
         self._bytes = 0
@@ -65,7 +65,7 @@ class ChunkWriter:
     def write(self, message: str, *, level: Level = "info", stream: str = "system", step: str = "") -> None:
         """Append; raises `Unavailable` when the buffer is full and the store has made no progress for a while."""
         at = time.time_ns() // 1_000_000
-        step = lines_of(step)[0]
+        step = step if step.isprintable() else lines_of(step)[0]
         entries = [Entry(at, level, stream, step, cut(self._mask(line))) for line in lines_of(message)]
         with self._room:
             if self._closed:

@@ -75,7 +75,7 @@ def look_at(wish: Wish, form: RepositoryForm, git: Git, images: BaseImages, sett
     if form.access == "token" and not wish.token:
         raise Invalid("The token is missing.", {"token": ["Paste a token that may read the repository."]})
     try:
-        remote = git.probe(wish.repository(allow_local=settings.allow_local_repositories))
+        remote = git.probe(wish.repository(allow_local=settings.allows_local(wish.repository_url)))
     except Invalid as error:
         raise Invalid(error.message, {"repository_url": [error.message]}, code=error.error_code) from error
     names = tuple(name for name, _ in remote.branches)
@@ -113,7 +113,7 @@ def _fetch_and_detect(
     wish: Wish, form: LookForm, git: Git, images: BaseImages, settings: Settings, folder: Path
 ) -> tuple[Commit, dict[str, Any]]:
     limits = CheckoutLimits(settings.max_repository_size * MB, LOOK_SECONDS)
-    repository = wish.repository(allow_local=settings.allow_local_repositories)
+    repository = wish.repository(allow_local=settings.allows_local(wish.repository_url))
     shutil.rmtree(folder, ignore_errors=True)
     try:
         commit = git.checkout(repository, form.branch, None, folder, limits, lambda _line: None, lambda: False)

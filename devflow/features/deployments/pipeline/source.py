@@ -37,7 +37,6 @@ def obtain(plan: Plan, tools: Tools, report: Report) -> tuple[Artifact, str]:
 def clone(plan: Plan, tools: Tools, report: Report) -> Commit:
     report.started("clone")
     need_disk(plan.work.parent, plan.min_free_disk)
-    report.log(f"Cloning {plan.repository.url}, branch {plan.branch}", level="command", step="clone")
     commit = tools.git.checkout(
         plan.repository,
         plan.branch,
@@ -47,7 +46,6 @@ def clone(plan: Plan, tools: Tools, report: Report) -> Commit:
         lambda line: report.log(line, step="clone"),
         report.cancelled,
     )
-    report.log(f"{commit.sha[:7]} {commit.message} ({commit.author})", step="clone")
     report.found(commit)
     report.finished("clone")
     return commit
@@ -123,7 +121,8 @@ def _spec(plan: Plan, tools: Tools, found: Detected) -> BuildSpec:
         dockerfile=found.dockerfile or "Dockerfile",
         dockerfile_text=text,
         args=args,
-        secrets={"env": env} if env else {},
+        # Generated steps mount the secret even when it is empty; a user's own Dockerfile may.
+        secrets={"env": env},
         labels={**plan.owner_labels, DEPLOYMENT: plan.deployment_id},
         no_cache=plan.clear_cache,
         limits=plan.build_limits,

@@ -60,7 +60,7 @@ def _plan(actor: Actor, deployment: Deployment, settings: Settings) -> Plan:
         project_id=project.id,
         slug=project.slug,
         log_stream=deployment.log_stream,
-        repository=projects.repository(project, allow_local=settings.allow_local_repositories),
+        repository=projects.repository(project, allow_local=settings.allows_local(project.repository)),
         branch=deployment.branch,
         commit=deployment.commit_hash,
         overrides=snapshot.overrides,

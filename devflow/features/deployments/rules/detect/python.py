@@ -28,6 +28,16 @@ _THREADS = 8
 _NEEDS_COMPILER = {"psycopg2": "libpq-dev", "mysqlclient": "default-libmysqlclient-dev pkg-config", "uwsgi": ""}
 _NEEDS_COMPILER |= {"python-ldap": "libldap2-dev libsasl2-dev", "pycairo": "libcairo2-dev pkg-config"}
 
+# borrowing the system's pip makes the environment in a tenth of the time that a pip of its own would take
+_VENV = (
+    "python3 -m venv --without-pip --system-site-packages /venv && "
+    """printf '#!/bin/sh\\nexec /venv/bin/python -m pip "$@"\\n' > /venv/bin/pip && chmod +x /venv/bin/pip"""
+)
+_OWN_VENV = (
+    "python3 -m venv --without-pip /opt/{tool} && pip --python /opt/{tool}/bin/python install {tool} && "
+    "ln -s /opt/{tool}/bin/{tool} /usr/local/bin/"
+)
+
 
 @dataclass(frozen=True)
 class _Start:
@@ -175,11 +185,12 @@ def _recipe(
         env += [("UV_LINK_MODE", "copy"), ("UV_COMPILE_BYTECODE", "1")]
         tools.append(Tool("pip install uv", (pip,)))
         add = "uv pip install"
+    elif tool in ("poetry", "pipenv"):
+        tools.append(Tool(_OWN_VENV.format(tool=tool), (pip,)))
+        tools.append(Tool("python3 -m venv --without-pip /venv"))
+        add = "pip --python /venv/bin/python install"
     else:
-        tools.append(Tool("python3 -m venv /venv"))
-    if tool in ("poetry", "pipenv"):
-        made = f"python3 -m venv /opt/{tool} && /opt/{tool}/bin/pip install {tool}"
-        tools.insert(0, Tool(f"{made} && ln -s /opt/{tool}/bin/{tool} /usr/local/bin/", (pip,)))
+        tools.append(Tool(_VENV))
     if tree.is_dir("src") and not manifest.finish:
         env.append(("PYTHONPATH", "/app/src"))
     return Recipe(

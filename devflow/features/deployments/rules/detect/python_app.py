@@ -115,7 +115,7 @@ def _stem_rank(file: str) -> int:
 
 def _apps(tree: Tree, file: str) -> Iterator[App]:
     text = tree.peek(file)
-    if not re.search(r"(?i)app|api|server", text):
+    if not re.search(r"(?i)app|api|server|flask|bottle|starlette|litestar|quart|robyn", text):
         return
     module = parse(text)
     if module is None:

@@ -11,22 +11,9 @@ from devflow.core.errors import Invalid
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _ASSIGNMENT = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_]*=")
 _WORD = re.compile(r"\s*((?:[^\s\"'\\]|\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*')+)")
-_NOT_EXECUTABLE = {
-    "exec",
-    "cd",
-    "export",
-    "set",
-    "if",
-    "for",
-    "while",
-    "until",
-    "case",
-    "eval",
-    "source",
-    ".",
-    "{",
-    "(",
-}
+_NOT_EXECUTABLE = {"exec", "cd", "export", "set", "eval", "source", "."}
+# grouping, substitution, pipes, jobs, alternatives and loops: what comes last there is not for us to say
+_UNCERTAIN = re.compile(r"[\"'`\\(){}#!]|\|(?!\|)|\|\||(?<!&)&(?!&)|(?:^|[;&\s])(?:if|for|while|until|case)\s")
 
 
 def one_line(field: str, command: str) -> str:
@@ -48,9 +35,7 @@ def replacing(command: str) -> str:
     anything we cannot read for certain stay as they are.
     """
     masked = re.sub(r"\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'", lambda found: "_" * len(found[0]), command)
-    if re.search(
-        r"[\"'`\\(){}#!]|\$\(|(?<![|])\|(?![|])|(?<!&)&(?!&)|\|\|", masked.replace("${", "__").replace("}", "_")
-    ):
+    if _UNCERTAIN.search(masked.replace("${", "__").replace("}", "_")):
         return command
     head = max((found.end() for found in re.finditer(r"&&|;", masked)), default=0)
     start, tail = command[:head], command[head:]
