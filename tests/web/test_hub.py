@@ -86,6 +86,15 @@ def test_a_crowd_that_is_cut_off_again_and_again_misses_nothing(
     assert "Traceback" not in server.said()
 
 
+def test_workers_forked_from_a_loaded_app_serve_alike(serve: Callable[..., Server]) -> None:
+    server = serve("gunicorn", "--preload", "--workers", "2")
+    report = asyncio.run(
+        watch(server.port, "/lines/forked", 30, 3000, cuts=2, ready=lambda: write(server, "forked", 3000, gap=0.02))
+    )
+    assert (report.finished, report.wrong) == (30, 0)
+    assert "Traceback" not in server.said()
+
+
 def test_joining_late_gives_everything(server: Server) -> None:
     write(server, "late", 5000)
     report = asyncio.run(watch(server.port, "/lines/late", 5, 5000))
