@@ -17,17 +17,20 @@ from typing import Any
 import pytest
 
 from devflow.core.errors import Conflict
-from devflow.core.settings import Settings
-from devflow.supervisor import ports, services
+from devflow.core.settings import Settings, load
+from devflow.supervisor import ports
+from devflow.supervisor import services as service_list
 from devflow.supervisor.lock import only_one, running
 from devflow.supervisor.output import Output
+from devflow.supervisor.services import services
 
 DRIVER = """
 import json, sys
 from pathlib import Path
 from devflow.core.errors import DomainError
-from devflow.core.settings import Settings
-from devflow.supervisor import Service, run
+from devflow.core.settings import Settings, load
+from devflow.supervisor.run import run
+from devflow.supervisor.services import Service
 
 plan = json.loads(sys.argv[1])
 made = [
@@ -264,7 +267,21 @@ def test_an_address_of_another_machine_is_refused_in_words() -> None:
     assert "cannot listen on 192.0.2.1:8000" in ports.obstacle("192.0.2.1", 8000, "HOST")
 
 
-def test_gunicorn_takes_our_options_and_is_seen_to_be_ready(tmp_path: Path) -> None:
+def test_a_child_reads_the_settings_we_were_started_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("EDGE_HTTP_PORT=8123\nJWT_SECRET=quiet\n")
+    settings = load({"allow_local_repositories": True, "cors_origins": ("https://a.test", "https://b.test")})
+    for service in services(settings, None):
+        for name in os.environ.keys() - service.environment.keys():
+            monkeypatch.delenv(name)
+        for name, value in service.environment.items():
+            monkeypatch.setenv(name, value)
+        assert load().model_dump() == settings.model_dump() | {"data_dir": settings.folder}
+        assert "JWT_SECRET" not in service.environment
+
+
+def test_gunicorn_takes_our_options_and_is_seen_to_be_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_list, "ROOT", tmp_path)
     (tmp_path / "wsgi.py").write_text(
         "def app(environ, start):\n"
         "    ok = environ['PATH_INFO'] == '/health/ready'\n"
