@@ -32,6 +32,11 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def eventually(condition: Callable[[], Any], timeout: float = 10) -> Any:
     """The first true value of `condition`; fails after `timeout` seconds."""
     end = time.monotonic() + timeout
@@ -92,19 +97,23 @@ def edge_fixture(edge_process: EdgeProcess) -> CaddyEdge:
 
 
 class App(BaseHTTPRequestHandler):
-    """Answers with its name; /sse streams, /ws echoes, /echo counts the body, /headers shows the request's headers."""
+    """Answers with its name; /sse streams, /ws echoes, /crash hangs up, /headers shows the request's headers."""
 
     protocol_version = "HTTP/1.1"
     name = "app"
     tick: threading.Event
+    asked: list[str]
 
     def do_GET(self) -> None:
+        self.asked.append(self.path)
         path = self.path.partition("?")[0]
         if path == "/sse":
             self._stream("text/event-stream", [b"data: first\n\n", b"data: second\n\n"])
         elif path == "/slow":
             self.tick.wait(20)
             self._say(self.name.encode())
+        elif path == "/crash":
+            self.close_connection = True
         elif path == "/ws":
             self._sockets()
         elif path == "/headers":
@@ -161,7 +170,9 @@ class Upstream(ThreadingHTTPServer):
 
     def __init__(self, name: str, port: int = 0) -> None:
         self.tick = threading.Event()
-        super().__init__(("127.0.0.1", port), type("NamedApp", (App,), {"name": name, "tick": self.tick}))
+        self.asked: list[str] = []
+        values = {"name": name, "tick": self.tick, "asked": self.asked}
+        super().__init__(("127.0.0.1", port), type("NamedApp", (App,), values))
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:

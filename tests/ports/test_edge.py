@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +239,26 @@ def test_old_releases_are_forgotten(edge: CaddyEdge, folder: Path) -> None:
     kept = {place.name for place in (folder / "edge/sites/shop/releases").iterdir()}
     assert {"app-v9", "app-v8"} <= kept
     assert len(kept) <= 4
+
+
+def test_sites_come_and_go_while_releases_are_switched(edge: CaddyEdge) -> None:
+    """Whatever the order, what a switch reported as done is there."""
+    site = Site("busy", ("busy.localhost",), "app")
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            edge.publish([SHOP])
+            edge.publish([SHOP, site])
+
+    neighbour = threading.Thread(target=come_and_go)
+    neighbour.start()
+    for turn in range(50):
+        edge.switch("busy", AppRelease(f"v{turn}", "127.0.0.1", 9))
+        assert edge.current("busy") == AppRelease(f"v{turn}", "127.0.0.1", 9)
+        edge.withdraw("busy")
+    stop.set()
+    neighbour.join()
 
 
 def test_two_hundred_sites(edge: CaddyEdge, upstream: Start) -> None:

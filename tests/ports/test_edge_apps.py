@@ -88,7 +88,7 @@ def test_a_slow_answer_survives_a_load_and_a_switch(
 
 def test_a_large_upload_passes(edge: CaddyEdge, app: Upstream) -> None:
     size = 64 * 1024 * 1024
-    with asked(edge, "/echo", "POST", body=bytes(size)) as response:
+    with asked(edge, "/upload", "POST", body=bytes(size)) as response:
         assert (response.status, response.read()) == (200, str(size).encode())
 
 
@@ -135,6 +135,12 @@ def test_a_dead_app_is_said_to_be_dead(edge: CaddyEdge) -> None:
     answer = edge.ask("shop.localhost", "/", 20)
     assert (answer.status, answer.version) == (502, "v1")
     assert b"The app does not answer" in answer.body
+
+
+def test_a_request_that_crashes_the_app_is_sent_once(edge: CaddyEdge, app: Upstream) -> None:
+    answer = edge.ask("shop.localhost", "/crash", 20)
+    assert (answer.status, answer.version) == (502, "v1")
+    assert app.asked == ["/crash"]
 
 
 def test_a_dead_dashboard_page_asks_again_by_itself(edge: CaddyEdge) -> None:

@@ -26,6 +26,7 @@ from tests.ports.edge_fixtures import (  # noqa: F401
     eventually,
     folder_fixture,
     free_port,
+    listens,
     upstream_fixture,
 )
 
@@ -189,6 +190,9 @@ def authority(folder: Path) -> Iterator[Callable[[int, int], tuple[str, str]]]:
             stderr=subprocess.DEVNULL,
         )
         running.extend([dns, server])
+        eventually(
+            lambda: listens(port) and listens(int(resolver.rpartition(":")[2]))
+        )  # Caddy tries again after 60 s only
         return f"https://127.0.0.1:{port}/dir", str(folder / "ca.pem")
 
     yield start
