@@ -88,7 +88,9 @@ def _nothing(tree: Tree, overrides: Overrides, runtimes: Runtimes) -> StepFailed
         hint = "Add a Dockerfile or a Procfile, or set the start command."
     likely = _likely(tree, runtimes) if not overrides.framework else []
     prefix = f"{overrides.root_directory.strip('/')}/" if overrides.root_directory else ""
-    says = [f"{folder}/ looks like {title}: set the root directory to {prefix}{folder}." for folder, title in likely]
+    says = [
+        f"{prefix}{folder}/ looks like {title}: set the root directory to {prefix}{folder}." for folder, title in likely
+    ]
     return StepFailed(message, cause="nothing_detected", hint=" ".join(says) or hint)
 
 

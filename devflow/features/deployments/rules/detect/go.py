@@ -14,7 +14,7 @@ SLUGS = ("go",)
 PORT = 8080
 RUNNER = "debian:13-slim"
 """A base with a shell: the release phase and the terminal need one, and its layers are shared by all Go apps."""
-_CACHE = "/home/app/.cache/go"
+_CACHE = "/home/app/.go-cache"
 _USUAL = ("server", "web", "api", "app", "http", "main")
 
 

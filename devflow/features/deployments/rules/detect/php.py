@@ -17,7 +17,7 @@ from devflow.features.deployments.rules.detect.values import Evidence
 
 SLUGS = ("php", "laravel")
 PORT = 8080
-_CACHE = "/home/app/.cache/composer"
+_CACHE = "/home/app/.composer-cache"
 _ROOTS = ("public", "web", "htdocs", "www", "public_html", "")
 _WORKERS = ("PHP_CLI_SERVER_WORKERS", "4")
 # a base image of another make has PHP but no Composer
@@ -44,7 +44,7 @@ def plan(source: Source) -> Draft | None:
     composer = tree.json("composer.json") if tree.is_file("composer.json") else {}
     root = next((folder for folder in _ROOTS if tree.is_file(f"{folder}/index.php".lstrip("/"))), None)
     forced = source.wants(*SLUGS)
-    if not forced and (root is None or not (composer or source.keen)):
+    if not forced and (root is None or not (tree.is_file("composer.json") or source.keen)):
         return None
     laravel = (tree.is_file("artisan") and "laravel/framework" in table(composer, "require")) or source.wants("laravel")
     wanted, by = _wanted(tree, composer)

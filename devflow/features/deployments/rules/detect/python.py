@@ -58,6 +58,8 @@ def plan(source: Source) -> Draft | None:
     manifest = python_manifest.read(tree)
     site = django.find(tree)
     app = None if site else python_app.find(tree)
+    if app and manifest is None and "/" in app.file:
+        app = None  # a package without requirements beside it belongs to a folder that has them
     forced = source.wants(*SLUGS)
     asked = bool(source.overrides.start_command or source.procfile.web)
     if not forced and manifest is None and not (app or site) and not (source.keen and tree.first(*_SCRIPTS)):

@@ -142,7 +142,6 @@ def _mount_cache(folders: tuple[str, ...], *, as_user: bool) -> str:
 def _serve(recipe: Recipe, commands: Commands) -> list[str]:
     stage = [
         f"FROM {recipe.runner}",
-        _env(recipe.env),
         _MAKE_USER,
         # a slim image may lack the authorities that outgoing HTTPS is checked with
         "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
