@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flask import Blueprint, Flask, Response, jsonify, session
+from flask import Blueprint, Flask, Response, jsonify, session, url_for
 from flask.json.provider import JSONProvider
 from flask_migrate import Migrate
 from orjson import dumps as orjson_dumps
@@ -179,7 +179,8 @@ def _context() -> dict[str, Any]:
     visitor = identity.visitor()
     mine = teams.of_actor(visitor.actor) if visitor else []
     chosen = next((team for team in mine if team.id == session.get("team")), mine[0] if mine else None)
-    return {"teams": mine, "team": chosen, "toasts": toasts()}
+    stream = url_for("api.deployment_sockets.list_stream")
+    return {"teams": mine, "team": chosen, "toasts": toasts(), "stream_url": stream}
 
 
 class OrjsonProvider(JSONProvider):

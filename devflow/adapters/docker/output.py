@@ -74,7 +74,7 @@ class Output:
         self._response: requests.Response | None = None
         self._seen: dict[Stream, int] = {"stdout": 0, "stderr": 0}
         self._bytes = 0
-        self._cursor = 0
+        self._cursor: dict[Stream, int] = {"stdout": 0, "stderr": 0}
 
     def open(self) -> None:
         params = {"stdout": 1, "stderr": 1, "stream": 1}
@@ -111,7 +111,8 @@ class Output:
             for stream, text in self.attached():
                 on_output(stream, text)
             if self._bytes >= ROTATED:  # the start of the log may be gone, so lines cannot be counted
-                self._seen, self._cursor = {"stdout": 0, "stderr": 0}, time.time_ns()
+                now = time.time_ns()
+                self._seen, self._cursor = {"stdout": 0, "stderr": 0}, {"stdout": now, "stderr": now}
             while state := self._next_run(started):
                 for stream, text in lines(self._logged()):
                     on_output(stream, text)
@@ -141,7 +142,8 @@ class Output:
     def _logged(self) -> Iterator[tuple[Stream, bytes]]:
         """Entries of the log that are new to us, until the process ends."""
         api = self._connection.stream()
-        since = f"{self._cursor // NANO}.{self._cursor % NANO:09d}"
+        newest = max(0, max(self._cursor.values()) - NANO)  # the streams are logged side by side, not in strict order
+        since = f"{newest // NANO}.{newest % NANO:09d}"
         options = {"stdout": 1, "stderr": 1, "follow": 1, "timestamps": 1, "since": since}
         endless = (api.timeout, None)
         try:
@@ -161,9 +163,9 @@ class Output:
         """An entry without its time, unless it came before: attached, or in an earlier read of the log."""
         stamp, _, data = entry.partition(b" ")
         at = nanoseconds(stamp.decode("ascii"))
-        if at < self._cursor:
+        if at < self._cursor[stream]:
             return None
-        self._cursor = at + 1
+        self._cursor[stream] = at + 1
         if self._seen[stream] > 0:
             self._seen[stream] -= data.endswith(b"\n")
             return None

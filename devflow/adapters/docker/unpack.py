@@ -70,11 +70,11 @@ def _member(
     if member.issym():
         links.append((target, member.linkname))
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made.append(target)
+    _folder(target if member.isdir() else target.parent, root, made)
     if member.isdir():
-        target.mkdir(exist_ok=True)
-    elif member.islnk():
+        return
+    made.append(target)
+    if member.islnk():
         original = _inside(member.linkname)
         if original is None or (root / original).is_symlink() or not (root / original).is_file():
             raise _escapes(member.name, member.linkname)
@@ -84,6 +84,14 @@ def _member(
         with target.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
         target.chmod(0o644 | member.mode & 0o111)
+
+
+def _folder(path: Path, root: Path, made: list[Path]) -> None:
+    """Make a folder and what is missing above it, and remember them."""
+    missing = [folder for folder in (path, *path.parents) if folder.is_relative_to(root) and not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir()
+        made.append(folder)
 
 
 def _inside(name: str) -> Path | None:
@@ -103,7 +111,9 @@ def _link(root: Path, path: str, links: list[tuple[Path, str]], made: list[Path]
             except ValueError:
                 raise _escapes(str(link.relative_to(root)), target) from None
             target = os.path.relpath(root / inner, link.parent)
-        link.parent.mkdir(parents=True, exist_ok=True)
+        _folder(link.parent, root, made)
+        if link.exists() or link.is_symlink():
+            raise _escapes(str(link.relative_to(root)), target)
         made.append(link)
         link.symlink_to(target)
     for link, target in links:

@@ -52,8 +52,7 @@ def _live(item: dict[str, Any]) -> dict[str, Any]:
 def _act(entry: Any) -> dict[str, Any]:
     return {
         "actor": entry.actor_name,
-        "text": rules.sentence(entry.action),
-        "object": entry.object_name,
+        "text": f"{rules.sentence(entry.action)} {entry.object_name}",
         "at": entry.created_at,
         "url": None,
     }
