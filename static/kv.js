@@ -75,6 +75,16 @@
       write()
       next?.querySelector("input")?.focus()
     })
+    document.querySelectorAll("[data-kv-fill]").forEach(button => {
+      button.hidden = false
+      button.addEventListener("click", () => {
+        const name = button.dataset.kvFill
+        const row = rows().find(r => read(r)[0] === name) ?? box.insertBefore(make(name), rows().at(-1) ?? null)
+        if (HIDE.test(name)) row.children[1].type = "password"
+        write()
+        row.children[1].focus()
+      })
+    })
     const raw = holder.closest(".panel")?.querySelector("[data-kv-raw]")
     if (raw) {
       raw.hidden = false

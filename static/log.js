@@ -43,12 +43,13 @@
     group.meta.children[0].textContent = `${group.total.toLocaleString("en")} line${group.total === 1 ? "" : "s"}`
     group.meta.children[1].textContent = spell((group.to - group.from) / 1000)
   }
-  const columns = () => Math.max(20, Math.floor((view.clientWidth - (view.clientWidth < 700 ? 56 : 150)) / 7.2))
+  // Kept, not asked for each block: reading a width in between makes the browser lay everything out again.
+  let width = view.clientWidth
   const guess = block => {
     if (box.dataset.nowrap !== undefined) return block.ids.length * LINE
-    const width = columns()
+    const columns = Math.max(20, Math.floor((width - (width < 700 ? 56 : 150)) / 7.2))
     let rows = 0
-    for (const i of block.ids) rows += Math.max(1, Math.ceil(lines[i].text.length / width))
+    for (const i of block.ids) rows += Math.max(1, Math.ceil(lines[i].text.length / columns))
     return rows * LINE
   }
   const makeBlock = group => {
@@ -295,7 +296,6 @@
     copy(location.href, "Link to the line copied")
   })
   addEventListener("hashchange", () => { const seq = Number(/^#L(\d+)$/.exec(location.hash)?.[1]); if (seq) goToLine(seq) })
-  let width = view.clientWidth
   new ResizeObserver(() => { if (view.clientWidth !== width) { width = view.clientWidth; measure(); if (follow) end() } }).observe(view)
 
   /* ---------- the socket ---------- */
@@ -318,11 +318,16 @@
     if (watched) changed()
     link.stop()
   }
-  let lost = false, poll
+  let lost = false, poll, seen = box.dataset.seen
   const link = lasting(() => { const url = new URL(box.dataset.url, location.href); url.searchParams.set("since", last); return url.href }, {
     message(data) {
       if (data.type === "lines") take(data.lines)
-      else if (data.type === "status_update") { outcome = data.status; changed() }
+      else if (data.type === "status_update") {
+        const now = `${data.progress}/${data.current_step}`
+        if (now !== seen || data.status !== outcome) changed()
+        seen = now
+        outcome = data.status
+      }
       else if (data.type === "deployment_complete") finish(data.status)
       else if (data.type === "error" && data.message) toast(data.message, "error")
     },
