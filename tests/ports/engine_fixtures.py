@@ -71,6 +71,22 @@ def busybox_rootfs(binary: Path) -> bytes:
     return buffer.getvalue()
 
 
+def remove_with_children(api: docker.APIClient, reference: str) -> None:
+    """Remove an image and what classic builds that failed or were cancelled left on top of it."""
+    try:
+        doomed = [api.inspect_image(reference)["Id"]]
+    except docker.errors.ImageNotFound:
+        return
+    rows = api.images(all=True)
+    for parent in doomed:
+        doomed += [row["Id"] for row in rows if row["ParentId"] == parent]
+    for image in reversed(doomed):
+        try:
+            api.remove_image(image, force=True)
+        except docker.errors.APIError:
+            continue  # gone with another one, or a container of another test run uses it
+
+
 @pytest.fixture(scope="session")
 def engine_busybox() -> Iterator[str]:
     """Reference of a base image with /bin/sh; its layers go when the run ends."""
@@ -83,10 +99,7 @@ def engine_busybox() -> Iterator[str]:
         yield f"devflow-test/busybox:{tag}"
     finally:
         shutil.rmtree(folder)
-        try:
-            api.remove_image(f"devflow-test/busybox:{tag}", force=True)
-        except docker.errors.ImageNotFound:
-            pass
+        remove_with_children(api, f"devflow-test/busybox:{tag}")
 
 
 @pytest.fixture(scope="session")
