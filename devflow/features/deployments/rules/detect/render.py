@@ -101,6 +101,17 @@ def _make_user(recipe: Recipe | None) -> str:
     return f"RUN useradd --create-home --uid {USER} app && install --directory --owner=app --group=app {folders}"
 
 
+def plain(text: str) -> str:
+    """A step or a message of the builder with our own additions taken out, for the log and for error messages.
+
+    `[4/7] RUN --mount=… set -a; …; npm ci` becomes `[4/7] RUN npm ci`.
+    """
+    text = re.sub(r"RUN (?:--mount=\S+ )+", "RUN ", text).replace(_READ_ENV, "")
+    text = re.sub(r"export NODE_ENV=development; ", "", text)
+    text = re.sub(rf"if \[ ! -d (.+?) \]; then .*? {SITE}(?=`|\Z)", r"collect \1", text)
+    return re.sub(r"printf '%s\\n' .* > (\S+\.\w+)", r"write \1", text)
+
+
 def _sources(recipe: Recipe, commands: Commands) -> list[str]:
     """Copy and install: manifests first where that lets a change of code keep the installed packages."""
     copy = "COPY --chown=app:app . ."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devflow.features.deployments.rules.detect import Overrides, detect, scoped_caches, without_mounts
+from devflow.features.deployments.rules.detect import Overrides, detect, plain, scoped_caches, without_mounts
 from devflow.features.deployments.rules.detect.own import instructions, parse
 from tests.features.deployments.rules.detect.conftest import RUNTIMES, Plan, write
 
@@ -134,3 +134,26 @@ def test_a_monorepo_is_read_from_its_root_directory(tmp_path: Path, folder: str,
     }
     found = detect(write(tmp_path, files), Overrides(root_directory=f"{folder}/"), RUNTIMES)
     assert found.title.startswith(title)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("hello-vite", "npm ci"),
+        ("hello-vite", "npm run build"),
+        ("hello-vite", "collect dist"),
+        ("hello-flask", "pip install -r requirements.txt"),
+        ("hello-django", "write devflow_static.py"),
+        ("hello-go", "go build -trimpath -ldflags='-s -w' -o bin/app ."),
+    ],
+)
+def test_a_step_is_shown_as_people_know_it(name: str, command: str) -> None:
+    text = detect(EXAMPLES / name, Overrides(), RUNTIMES).dockerfile_text or ""
+    shown = [plain(f"[4/7] RUN {rest}") for word, rest in instructions(text) if word == "RUN"]
+    assert f"[4/7] RUN {command}" in shown
+    assert not any("/run/secrets" in step for step in shown)
+
+
+def test_a_message_keeps_what_is_around_the_command() -> None:
+    text = "`set -a; [ ! -f /run/secrets/env ] || . /run/secrets/env; set +a; npm ci` ended with exit code 1."
+    assert plain(text) == "`npm ci` ended with exit code 1."
