@@ -41,15 +41,7 @@ def plan(source: Source) -> Draft | None:
     return Draft(
         framework="go",
         title=f"Go {choice.version}",
-        recipe=Recipe(
-            base=image("go", choice.version),
-            env=(("CGO_ENABLED", "0"), ("GOMODCACHE", f"{_CACHE}/mod"), ("GOCACHE", f"{_CACHE}/build")),
-            cache=_CACHE,
-            manifests=() if module != "go.mod" or _replaced(tree) else tree.present("go.mod", "go.sum"),
-            as_user=True,
-            build_caches=(_CACHE,),
-            runner=RUNNER,
-        ),
+        recipe=_recipe(tree, module, choice.version),
         runtime="go",
         choice=choice,
         port=PORT,
@@ -61,6 +53,18 @@ def plan(source: Source) -> Draft | None:
             *((Evidence(f"{package}/main.go".lstrip("/"), "package main"),) if package is not None else ()),
         ),
         notes=tuple(notes),
+    )
+
+
+def _recipe(tree: Tree, module: str | None, version: str) -> Recipe:
+    return Recipe(
+        base=image("go", version),
+        env=(("CGO_ENABLED", "0"), ("GOMODCACHE", f"{_CACHE}/mod"), ("GOCACHE", f"{_CACHE}/build")),
+        cache=_CACHE,
+        manifests=() if module != "go.mod" or _replaced(tree) else tree.present("go.mod", "go.sum"),
+        as_user=True,
+        build_caches=(_CACHE,),
+        runner=RUNNER,
     )
 
 

@@ -170,15 +170,7 @@ def _recipe(
     tool = manifest.tool
     cache = "/root/.cache/" + (tool if tool in ("uv", "pipenv") else "pypoetry" if tool == "poetry" else "pip")
     pip = "/root/.cache/pip"
-    env, tools = list(_ENV), []
-    apt = sorted({name for package, name in _NEEDS_COMPILER.items() if manifest.has(package)})
-    if apt:
-        wanted = " ".join(("build-essential", "python3-dev", *(name for name in apt if name)))
-        tools.append(
-            Tool(
-                f"apt-get update && apt-get install -y --no-install-recommends {wanted} && rm -rf /var/lib/apt/lists/*"
-            )
-        )
+    env, tools = list(_ENV), _compiler(manifest)
     # a virtual environment, because the system's own packages cannot be replaced where the distribution made them
     env += [("VIRTUAL_ENV", "/venv"), ("PATH", "/venv/bin:$PATH")]
     add = "pip install"
@@ -206,3 +198,13 @@ def _recipe(
         files=files,
         run_env=_RUN_ENV,
     )
+
+
+def _compiler(manifest: Manifest) -> list[Tool]:
+    """What packages that come without wheels are compiled with."""
+    needed = sorted({headers for package, headers in _NEEDS_COMPILER.items() if manifest.has(package)})
+    if not needed:
+        return []
+    wanted = " ".join(("build-essential", "python3-dev", *(headers for headers in needed if headers)))
+    install = f"apt-get update && apt-get install -y --no-install-recommends {wanted}"
+    return [Tool(f"{install} && rm -rf /var/lib/apt/lists/*")]
