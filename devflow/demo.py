@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import click
-from sqlalchemy import select
 
 from devflow.app import ROOT, create_app
 from devflow.core.access import anonymous
@@ -17,7 +16,6 @@ from devflow.core.db import db
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings
 from devflow.features.accounts import service as accounts
-from devflow.features.accounts.models import User
 from devflow.features.accounts.schemas import SignUpIn
 from devflow.features.deployments.schemas import DeployIn
 from devflow.features.deployments.service import finding, starting
@@ -37,7 +35,7 @@ def run_demo(settings: Settings) -> None:
     app = create_app({name: getattr(settings, name) for name in type(settings).model_fields})
     with app.app_context():
         password = _administrator(settings)
-        actor = teams.actor_of(_user_id())
+        actor = teams.actor_of(accounts.id_of(EMAIL) or "")
         project = projects.by_repository(actor, str(_repository(settings)))
         if project is None:
             data = ProjectIn(repository_url=str(_repository(settings)), name="hello")
@@ -53,13 +51,6 @@ def run_demo(settings: Settings) -> None:
     click.echo(f"\n  Sample app   {url}   (deployed in {seconds:.1f} s)")
     click.echo(f"  Dashboard    {settings.public_url}")
     click.echo(f"  Sign in      {EMAIL}   password {password}\n")
-
-
-def _user_id() -> str:
-    found = db.session.scalar(select(User.id).where(User.email == EMAIL)) or db.session.scalar(select(User.id).limit(1))
-    db.session.rollback()
-    assert found is not None
-    return found
 
 
 def _administrator(settings: Settings) -> str:

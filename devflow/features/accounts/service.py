@@ -252,6 +252,12 @@ def set_preferences(actor: Actor, data: PreferencesPatch) -> Preferences:
     return row
 
 
+def id_of(email: str) -> str | None:
+    """The account with this address; without one, the oldest account."""
+    exact = db.session.scalar(select(User.id).where(User.email == email))
+    return exact or db.session.scalar(select(User.id).order_by(User.id).limit(1))
+
+
 def find(user_id: str) -> User:
     """An account by id."""
     user = db.session.get(User, user_id)

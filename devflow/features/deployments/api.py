@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, request
+from flask import request
 
 from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from devflow.core.paging import Page
@@ -29,6 +29,7 @@ from devflow.features.deployments.service import finding, starting
 from devflow.features.settings import service as platform
 from devflow.ports.logs import Logs
 from devflow.web.api import ApiBlueprint, Said
+from devflow.web.files import download
 from devflow.web.identity import actor
 from devflow.web.ports import port
 
@@ -112,22 +113,9 @@ def show(deployment_id: str) -> DeploymentDetailOut:
 def logs(deployment_id: str, query: LogQuery) -> LogsOut:
     """Log lines in order; with Accept: text/plain the whole log as text."""
     if request.accept_mimetypes.best == "text/plain":
-        return plain_log(deployment_id)
+        deployment = finding.show(actor(), deployment_id)
+        return download(finding.log_text(deployment, port(Logs)), f"{deployment.repo}-{deployment.number}.log")
     return finding.logs(actor(), deployment_id, query, port(Logs))
-
-
-def plain_log(deployment_id: str) -> Response:
-    """The whole log as a text, streamed."""
-    deployment, store = finding.show(actor(), deployment_id), port(Logs)
-
-    def lines() -> Any:
-        since = 0
-        while chunk := store.read(deployment.log_stream, since, 5000):
-            since = chunk[-1].seq
-            yield "".join(f"[{finding.stamp(deployment, line.at)}] {line.message}\n" for line in chunk)
-
-    name = f"{deployment.repo}-{deployment.number}.log".encode("ascii", "ignore").decode().replace('"', "")
-    return Response(lines(), mimetype="text/plain", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 @bp.post("/deployments/<deployment_id>/cancel", calls=starting.cancel, raises=(NotFound, Conflict))

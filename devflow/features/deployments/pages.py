@@ -8,13 +8,14 @@ from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
 from devflow.core.settings import Settings
-from devflow.features.deployments.api import plain_log
 from devflow.features.deployments.models import Deployment
 from devflow.features.deployments.rules import telling
 from devflow.features.deployments.schemas import DeploymentQuery, RedeployIn, RollbackIn
 from devflow.features.deployments.service import finding, running, starting
 from devflow.features.projects import service as projects
 from devflow.features.settings import service as platform
+from devflow.ports.logs import Logs
+from devflow.web.files import download
 from devflow.web.identity import actor
 from devflow.web.pages import filters, redirect, render
 from devflow.web.ports import port
@@ -71,7 +72,8 @@ def _env_changes(deployment: Deployment, live: Deployment | None) -> list[dict[s
 
 @bp.get("/<deployment_id>/log")
 def log(deployment_id: str) -> ResponseReturnValue:
-    return plain_log(deployment_id)
+    deployment = finding.show(actor(), deployment_id)
+    return download(finding.log_text(deployment, port(Logs)), f"{deployment.repo}-{deployment.number}.log")
 
 
 @bp.post("/<deployment_id>/cancel")

@@ -24,7 +24,7 @@ from devflow.features.deployments.events import (
 )
 from devflow.features.deployments.pipeline import keeping, rollout
 from devflow.features.deployments.pipeline.tools import Tools
-from devflow.features.deployments.rules.plan import Failure, Outcome, Plan, secrets_of
+from devflow.features.deployments.rules.plan import Failure, Outcome, Plan, installation_of, secrets_of
 from devflow.features.deployments.service import running, serving
 from devflow.features.projects.events import ProjectDeleted, ProjectUpdated
 from devflow.features.settings import service as platform
@@ -222,7 +222,7 @@ def clear_leftovers() -> None:
         if folder.name.rsplit("-", 1)[0] not in active:
             shutil.rmtree(folder, ignore_errors=True)
     try:
-        for container in keeping.orphans(port(Engine), serving.known):
+        for container in keeping.orphans(port(Engine), installation_of(settings), serving.known):
             port(Engine).remove(container.id)
     except DomainError as error:
         log.warning("Leftover containers could not be looked for: %s", error)

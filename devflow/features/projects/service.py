@@ -14,10 +14,17 @@ from devflow.core.errors import Conflict, Invalid, NotFound
 from devflow.core.paging import Page, paginate
 from devflow.core.use_case import emit, query, use_case
 from devflow.features.audit import service as audit
-from devflow.features.projects import rules
 from devflow.features.projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
 from devflow.features.projects.models import Project, Variable
-from devflow.features.projects.schemas import ProjectIn, ProjectListed, ProjectPatch, ProjectQuery
+from devflow.features.projects.schemas import (
+    ProjectIn,
+    ProjectListed,
+    ProjectPatch,
+    ProjectQuery,
+    is_slug,
+    short_name,
+    slug_from,
+)
 from devflow.features.teams import service as teams
 from devflow.ports.git import Credentials, Repository
 
@@ -73,17 +80,17 @@ def by_repository(actor: Actor, repository: str) -> Project | None:
     plain = repository.removesuffix("/").removesuffix(".git")
     for project in db.session.scalars(mine):
         known = project.repository.removesuffix("/").removesuffix(".git")
-        if plain in (known, project.slug, rules.short_name(known)):
+        if plain in (known, project.slug, short_name(known)):
             return project
     return None
 
 
 def slug_is_free(slug: str) -> bool:
-    return rules.is_slug(slug) and db.session.scalar(select(Project.id).where(Project.slug == slug)) is None
+    return is_slug(slug) and db.session.scalar(select(Project.id).where(Project.slug == slug)) is None
 
 
 def _free_slug(name: str) -> str:
-    first = rules.slug_from(name)
+    first = slug_from(name)
     slug, number = first, 1
     while not slug_is_free(slug):
         number += 1
@@ -94,7 +101,7 @@ def _free_slug(name: str) -> str:
 @use_case(Permission.PROJECTS_CREATE)
 def create(actor: Actor, data: ProjectIn) -> Project:
     """A new project of one of the actor's teams."""
-    name = data.name or rules.short_name(data.repository_url)
+    name = data.name or short_name(data.repository_url)
     if data.slug is not None and not slug_is_free(data.slug):
         raise Conflict(f"The name {data.slug} is taken. Choose another one.")
     fields = data.model_dump(

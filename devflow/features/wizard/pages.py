@@ -11,9 +11,8 @@ from flask.typing import ResponseReturnValue
 from devflow.core.errors import Invalid, NotFound
 from devflow.core.settings import Settings
 from devflow.features.deployments.service import starting
-from devflow.features.projects import rules as project_rules
 from devflow.features.projects import service as projects
-from devflow.features.projects.schemas import SIZES
+from devflow.features.projects.schemas import SIZES, is_slug
 from devflow.features.settings import service as platform
 from devflow.features.wizard import service
 from devflow.features.wizard.rules import Wish
@@ -128,5 +127,5 @@ def confirm() -> ResponseReturnValue:
 def name_free() -> ResponseReturnValue:
     name = filters(NameForm).name.strip().lower()
     free = bool(name) and projects.slug_is_free(name)
-    good = project_rules.is_slug(name)
+    good = is_slug(name)
     return render("deploy/name_free.html", name=name, free=free, good=good, base_domain=port(Settings).base_domain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +17,11 @@ from devflow.core.db import db
 from devflow.core.errors import Invalid, NotFound, StepFailed
 from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
-from devflow.features.deployments.rules.detect import Overrides, Runtimes, detect
 from devflow.features.deployments.schemas import DeployIn
-from devflow.features.deployments.service import starting
+from devflow.features.deployments.service import looking, starting
 from devflow.features.deployments.service.starting import Deployment
-from devflow.features.projects import rules as project_rules
 from devflow.features.projects import service as projects
+from devflow.features.projects.schemas import short_name, slug_from
 from devflow.features.wizard.models import Draft
 from devflow.features.wizard.rules import Wish, key_pair
 from devflow.features.wizard.schemas import ConfigureForm, LookForm, RepositoryForm
@@ -83,7 +81,7 @@ def look_at(wish: Wish, form: RepositoryForm, git: Git, images: BaseImages, sett
         text = "This repository has no commit yet. Push one first."
         raise Invalid(text, {"repository_url": [text]}, code="INVALID_REPOSITORY")
     default = remote.default_branch or names[0]
-    name = project_rules.slug_from(project_rules.short_name(form.repository_url))
+    name = slug_from(short_name(form.repository_url))
     wish = replace(wish, default_branch=default, branches=names, values={"name": _free(name), "size": "medium"})
     return look_again(wish, LookForm(branch=default), git, images, settings, folder)
 
@@ -100,29 +98,15 @@ def look_again(wish: Wish, form: LookForm, git: Git, images: BaseImages, setting
     """Detect anew for another branch or root directory."""
     values = {**wish.values, "branch": form.branch, "root_directory": form.root_directory}
     try:
-        commit, detected = _fetch_and_detect(wish, form, git, images, settings, folder)
+        limits = CheckoutLimits(settings.max_repository_size * MB, LOOK_SECONDS)
+        repository = wish.repository(allow_local=settings.allows_local(wish.repository_url))
+        commit, detected = looking.look(repository, form.branch, form.root_directory, git, images, limits, folder)
     except StepFailed as error:
         said = f"{error.message} {error.hint}".strip()
         return replace(wish, values=values, commit=wish.commit, detected=None, detected_error=said)
     fields = ("install_command", "build_command", "start_command", "output_directory", "port")
     values |= {name: detected.get(name) or "" for name in fields}
     return replace(wish, values=values, commit=_commit(commit), detected=detected, detected_error="")
-
-
-def _fetch_and_detect(
-    wish: Wish, form: LookForm, git: Git, images: BaseImages, settings: Settings, folder: Path
-) -> tuple[Commit, dict[str, Any]]:
-    limits = CheckoutLimits(settings.max_repository_size * MB, LOOK_SECONDS)
-    repository = wish.repository(allow_local=settings.allows_local(wish.repository_url))
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        commit = git.checkout(repository, form.branch, None, folder, limits, lambda _line: None, lambda: False)
-        found = detect(folder, Overrides(root_directory=form.root_directory), Runtimes(images.versions()))
-        own = folder / form.root_directory / found.dockerfile if found.dockerfile else None
-        text = own.read_text(errors="replace")[:65_536] if own and own.is_file() else found.dockerfile_text
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return commit, {**asdict(found), "dockerfile_text": text}
 
 
 def _commit(commit: Commit) -> dict[str, Any]:

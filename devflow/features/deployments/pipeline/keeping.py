@@ -14,7 +14,7 @@ from typing import Protocol
 
 from devflow.core.errors import DomainError
 from devflow.features.deployments.pipeline.gate import ask
-from devflow.features.deployments.rules.plan import DEPLOYMENT, PROJECT, ROLE, Artifact, Failure
+from devflow.features.deployments.rules.plan import DEPLOYMENT, INSTALLATION, PROJECT, ROLE, Artifact, Failure
 from devflow.ports.edge import AppRelease, Edge, StaticRelease
 from devflow.ports.engine import MANAGED, Container, Engine
 
@@ -196,8 +196,10 @@ def take_down(project_id: str, engine: Engine, edge: Edge, folder: Path, grace: 
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def orphans(engine: Engine, known_ids: Callable[[frozenset[str]], frozenset[str]]) -> tuple[Container, ...]:
-    """Containers whose deployment has no row any more."""
-    mine = engine.containers({MANAGED: "1", DEPLOYMENT: ""})
+def orphans(
+    engine: Engine, installation: str, known_ids: Callable[[frozenset[str]], frozenset[str]]
+) -> tuple[Container, ...]:
+    """Containers of this installation whose deployment has no row any more."""
+    mine = engine.containers({MANAGED: "1", INSTALLATION: installation, DEPLOYMENT: ""})
     rows = known_ids(frozenset(container.labels[DEPLOYMENT] for container in mine))
     return tuple(container for container in mine if container.labels[DEPLOYMENT] not in rows)

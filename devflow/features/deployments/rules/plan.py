@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from devflow.core.crypto import digest
 from devflow.core.settings import Settings
 from devflow.features.deployments.rules.detect import Overrides
 from devflow.features.deployments.rules.states import Step
@@ -17,6 +18,8 @@ from devflow.ports.logs import Level
 
 PROJECT, DEPLOYMENT, ATTEMPT, ROLE = "devflow.project", "devflow.deployment", "devflow.attempt", "devflow.role"
 """Labels that say whose a container or an image is."""
+INSTALLATION = "devflow.installation"
+"""Several installations may share an engine; none may touch what another one made."""
 MB = 1024 * 1024
 
 
@@ -58,6 +61,7 @@ class Plan:
     number: int
     attempt: int
     project_id: str
+    installation: str
     slug: str
     log_stream: str
     repository: Repository
@@ -82,11 +86,16 @@ class Plan:
 
     @property
     def image(self) -> str:
-        return f"devflow/{self.slug}:{self.number}"
+        return f"devflow/{self.slug}-{self._mark}:{self.number}"
 
     @property
     def container(self) -> str:
-        return f"devflow-{self.slug}-{self.number}-{self.attempt}"
+        return f"devflow-{self.slug}-{self._mark}-{self.number}-{self.attempt}"
+
+    @property
+    def _mark(self) -> str:
+        """Keeps the names of two projects apart that have the same slug, one after the other or side by side."""
+        return self.project_id[-6:]
 
     @property
     def network(self) -> str:
@@ -99,7 +108,7 @@ class Plan:
 
     @property
     def owner_labels(self) -> dict[str, str]:
-        return {MANAGED: "1", PROJECT: self.project_id}
+        return {MANAGED: "1", INSTALLATION: self.installation, PROJECT: self.project_id}
 
     @property
     def labels(self) -> dict[str, str]:
@@ -121,6 +130,11 @@ class Plan:
 
 def site(key: str, host: str, kind: str, *, tls: bool, spa: bool) -> Site:
     return Site(key=key, hosts=(host,), kind="static" if kind == "static" else "app", tls=tls, spa=spa)
+
+
+def installation_of(settings: Settings) -> str:
+    """What tells the things of this installation from those of another one on the same engine."""
+    return digest("installation", settings.secret_key.get_secret_value())[:16]
 
 
 def host_of(slug: str, settings: Settings) -> str:

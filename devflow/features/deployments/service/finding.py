@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -263,6 +263,14 @@ def _filtered(deployment: Deployment, asked: LogQuery, store: Logs, limit: int) 
                 if skip < total <= skip + limit:
                     found.append(line)
     return found, total
+
+
+def log_text(deployment: Deployment, store: Logs) -> Iterator[str]:
+    """The whole log as text, in pieces."""
+    since = 0
+    while chunk := store.read(deployment.log_stream, since, 5000):
+        since = chunk[-1].seq
+        yield "".join(f"[{stamp(deployment, line.at)}] {line.message}\n" for line in chunk)
 
 
 def last_lines(deployment: Deployment, store: Logs, limit: int = 1000) -> list[dict[str, Any]]:

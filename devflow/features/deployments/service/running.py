@@ -58,6 +58,7 @@ def _plan(actor: Actor, deployment: Deployment, settings: Settings) -> Plan:
         number=deployment.number,
         attempt=deployment.attempt,
         project_id=project.id,
+        installation=plans.installation_of(settings),
         slug=project.slug,
         log_stream=deployment.log_stream,
         repository=projects.repository(project, allow_local=settings.allows_local(project.repository)),

@@ -27,9 +27,8 @@ from devflow.features.deployments.rules.plan import Snapshot
 from devflow.features.deployments.rules.states import STEPS
 from devflow.features.deployments.schemas import DeployIn, DeploymentIn, RedeployIn, RollbackIn
 from devflow.features.deployments.service.finding import PRODUCTION, find, key_of
-from devflow.features.projects import rules as project_rules
 from devflow.features.projects import service as projects
-from devflow.features.projects.schemas import ProjectIn, ProjectPatch
+from devflow.features.projects.schemas import ProjectIn, ProjectPatch, short_name
 from devflow.features.projects.service import Project
 
 
@@ -57,7 +56,7 @@ def start_repository(actor: Actor, data: DeploymentIn, settings: Settings) -> De
     if project is None:
         made = ProjectIn(
             repository_url=data.repository,
-            name=project_rules.short_name(data.repository),
+            name=short_name(data.repository),
             branch=data.branch,
             build_command=data.build_command or "",
             output_dir=data.output_dir or "",
@@ -141,7 +140,7 @@ def _queue(actor: Actor, project: Project, deployment: Deployment, settings: Set
     deployment.number = (newest or 0) + 1
     deployment.project_id, deployment.team_id = project.id, project.team_id
     deployment.user_id, deployment.user_name = actor.id or None, actor.name
-    deployment.repo = project_rules.short_name(project.repository)
+    deployment.repo = short_name(project.repository)
     deployment.repository_url = project.repository
     deployment.target = PRODUCTION
     deployment.active_key = key_of(project.id)
