@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 
@@ -16,7 +16,7 @@ from devflow.web.identity import visitor
 
 View = TypeVar("View", bound=Callable[..., Any])
 _NEVER = ("/static/", "/health", "/api/health", "/api/v1/health")
-_limits = {"minute": "100 per minute", "auth": "5 per minute"}
+_AUTH = "DEVFLOW_AUTH_LIMIT"
 
 
 def _caller() -> str:
@@ -31,16 +31,15 @@ def credentials(view: View) -> View:
     """For routes that take credentials: few tries a minute for one address."""
     name = view.__name__
     limited: Any = limiter.limit(
-        lambda: _limits["auth"], key_func=lambda: f"{name}:{get_remote_address()}", methods=["POST"]
+        lambda: current_app.config[_AUTH], key_func=lambda: f"{name}:{get_remote_address()}", methods=["POST"]
     )(view)
     return cast(View, limited)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    _limits["minute"] = f"{settings.rate_limit_per_minute} per minute"
-    _limits["auth"] = f"{settings.auth_limit_per_minute} per minute"
+    app.config[_AUTH] = f"{settings.auth_limit_per_minute} per minute"
     app.config["RATELIMIT_STORAGE_URI"] = settings.redis_url or "memory://"
-    app.config["RATELIMIT_APPLICATION"] = [lambda: _limits["minute"]]
+    app.config["RATELIMIT_APPLICATION"] = f"{settings.rate_limit_per_minute} per minute"
     app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = True
     app.config["RATELIMIT_SWALLOW_ERRORS"] = True
     app.config["RATELIMIT_KEY_PREFIX"] = "devflow-fixed"

@@ -271,7 +271,7 @@ def names(user_ids: set[str]) -> dict[str, str]:
     if not user_ids:
         return {}
     found: Any = db.session.execute(select(User.id, User.name).where(User.id.in_(user_ids)))
-    return dict(found.tuples().all())
+    return {row.id: row.name for row in found}
 
 
 def forget_expired() -> int:

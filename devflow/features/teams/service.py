@@ -18,7 +18,7 @@ def actor_of(
     """The actor behind an account, with everything its roles allow."""
     user = accounts.find(user_id)
     mine = select(Member.team_id, Member.role).where(Member.user_id == user_id).order_by(Member.id)
-    granted = {team: TEAM_ROLES.get(role, frozenset()) for team, role in db.session.execute(mine).tuples()}
+    granted = {team: TEAM_ROLES.get(role, frozenset()) for team, role in db.session.execute(mine)}
     return Actor(
         id=user.id,
         name=user.name,

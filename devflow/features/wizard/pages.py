@@ -125,6 +125,7 @@ def confirm() -> ResponseReturnValue:
 
 @bp.get("/name")
 def name_free() -> ResponseReturnValue:
+    actor()  # only for those who have signed in
     name = filters(NameForm).name.strip().lower()
     free = bool(name) and projects.slug_is_free(name)
     good = is_slug(name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import time
 from dataclasses import dataclass
+from functools import partial
 
-from devflow.core.errors import Cancelled, StepFailed
+from devflow.core.errors import StepFailed
+from devflow.features.deployments.pipeline.waiting import unless_cancelled
 from devflow.features.deployments.rules.plan import MB, Artifact, Plan, Report
 from devflow.ports.engine import Container, Engine
 
@@ -42,19 +44,20 @@ def ask(address: str, port: int, path: str, host: str, timeout: float = 5) -> Tr
         connection.close()
 
 
+def _try(plan: Plan, artifact: Artifact, address: str | None, patience: float) -> Try:
+    return ask(address, artifact.port, plan.health.path, plan.host, patience) if address else Try()
+
+
 def wait_until_healthy(plan: Plan, artifact: Artifact, container: Container, engine: Engine, report: Report) -> str:
     """The address of the container once its health path answers below 500. Raises StepFailed with the cause."""
     began = time.monotonic()
     deadline, looked = began + plan.health.timeout, began
     address, last = container.address, Try()
     while True:
-        if report.cancelled():
-            raise Cancelled("This deployment is to end.")
+        # At most as long as is left, so that a hanging app cannot stretch the limit.
+        patience = max(0.2, min(5, deadline - time.monotonic()))
+        last = unless_cancelled(partial(_try, plan, artifact, address, patience), report.cancelled)
         if address:
-            # At most as long as is left, so that a hanging app cannot stretch the limit.
-            last = ask(
-                address, artifact.port, plan.health.path, plan.host, max(0.2, min(5, deadline - time.monotonic()))
-            )
             if last.good:
                 report.log(
                     f"GET {plan.health.path} answered {last.status} after {time.monotonic() - began:.1f} s",

@@ -39,7 +39,7 @@ def between(team_ids: tuple[str, ...], begin: datetime, end: datetime) -> Figure
 
 def _figures(where: tuple[Any, ...]) -> Figures:
     grouped: Any = db.session.execute(select(Deployment.status, func.count()).where(*where).group_by(Deployment.status))
-    counted: dict[str, int] = dict(grouped.tuples().all())
+    counted: dict[str, int] = {row[0]: row[1] for row in grouped}
     projects = db.session.scalar(select(func.count(func.distinct(Deployment.project_id))).where(*where)) or 0
     newest = (
         select(Deployment.build_duration)
@@ -77,7 +77,7 @@ def daily(team_ids: tuple[str, ...], days: int) -> list[Figures]:
         .where(Deployment.team_id.in_(team_ids), Deployment.created_at >= begin)
         .order_by(Deployment.id.desc())
         .limit(20_000)
-    ).tuples()
+    )
     by_day: dict[int, list[tuple[str, str, int | None]]] = defaultdict(list)
     for created, status, project, seconds in rows:
         by_day[(created - begin).days].append((status, project, seconds))

@@ -1,0 +1,108 @@
+"""An app with a database of its own for each test; nothing of it runs in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from devflow.adapters.fakes.edge import FakeEdge
+from devflow.app import create_app
+from devflow.core.db import db
+from devflow.ports.edge import Edge
+
+PASSWORD = "correct horse"
+SETTINGS: dict[str, Any] = {
+    "environment": "test",
+    "rate_limit_per_minute": 100_000,
+    "auth_limit_per_minute": 100_000,
+    "allow_local_repositories": True,
+}
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Overrides of a test module; redefine it to change them."""
+    return {}
+
+
+@pytest.fixture
+def app(tmp_path: Path, settings: dict[str, Any]) -> Iterator[Flask]:
+    made = create_app({**SETTINGS, "data_dir": tmp_path / "data", **settings}, {Edge: FakeEdge()})
+    with made.app_context():
+        db.create_all()
+    yield made
+    with made.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+@dataclass
+class Person:
+    """Somebody with an account, who asks by bearer token."""
+
+    client: FlaskClient
+    id: str
+    email: str
+    token: str
+
+    def call(self, method: str, path: str, expect: int = 200, **body: Any) -> Any:
+        answer = self.client.open(
+            f"/api/v1{path}", method=method, json=body or None, headers={"Authorization": f"Bearer {self.token}"}
+        )
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}"
+        payload = answer.get_json()
+        return payload["data"] if answer.status_code < 400 else payload["error"]
+
+
+@pytest.fixture
+def person(app: Flask) -> Callable[..., Person]:
+    """Make an account: `person("Ann")`. The first one is the administrator."""
+
+    def make(name: str = "Ann", **fields: Any) -> Person:
+        client = app.test_client()
+        email = f"{name.lower()}@example.com"
+        answer = client.post(
+            "/api/v1/auth/register", json={"name": name, "email": email, "password": PASSWORD, **fields}
+        )
+        assert answer.status_code == 201, answer.text
+        data = answer.get_json()["data"]
+        fresh = app.test_client()  # without the cookie
+        return Person(fresh, data["id"], email, data["access_token"])
+
+    return make
+
+
+@pytest.fixture
+def ann(person: Callable[..., Person]) -> Person:
+    """The administrator."""
+    return person("Ann")
+
+
+@pytest.fixture
+def browser(app: Flask) -> Callable[[Person], FlaskClient]:
+    """A browser in which this person has signed in. CSRF is checked as in production; `csrf(client)` gives a token."""
+
+    def sign_in(who: Person) -> FlaskClient:
+        client = app.test_client()
+        answer = client.post(
+            "/login",
+            data={"email": who.email, "password": PASSWORD, "csrf_token": csrf(client)},
+            follow_redirects=False,
+        )
+        assert answer.status_code == 303, answer.text
+        return client
+
+    return sign_in
+
+
+def csrf(client: FlaskClient) -> str:
+    """The token of a form this browser has just opened."""
+    page = client.get("/login", follow_redirects=True).text
+    start = page.index('name="csrf_token"')
+    return page[start:].split('value="', 1)[1].split('"', 1)[0]

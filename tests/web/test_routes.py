@@ -1,0 +1,178 @@
+"""Every route against one table: who may use it. A route without an entry fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from devflow.core.access import OPEN, TEAM_ROLES, Permission
+from devflow.core.db import db
+from devflow.features.teams.models import Member
+from tests.conftest import Person, csrf
+
+P = Permission
+ANYBODY, SIGNED_IN = "anybody", "signed in"
+
+PAGES: dict[str, str | Permission] = {
+    "static": ANYBODY,
+    "site.landing": ANYBODY,
+    "site.terms": ANYBODY,
+    "site.privacy": ANYBODY,
+    "accounts.login": ANYBODY,
+    "accounts.signup": ANYBODY,
+    "accounts.logout": SIGNED_IN,
+    "accounts.switch_team": SIGNED_IN,
+    "settings.index": P.ACCOUNT_MANAGE,
+    "settings.preferences": P.ACCOUNT_MANAGE,
+    "settings.end_session": P.ACCOUNT_MANAGE,
+    "dashboard.index": P.PROJECTS_READ,
+    "dashboard.palette": P.PROJECTS_READ,
+    "projects.index": P.PROJECTS_READ,
+    "projects.show": P.PROJECTS_READ,
+    "projects.deploy": P.DEPLOYMENTS_CREATE,
+    "projects.environment": P.PROJECTS_READ,
+    "projects.delete_variable": P.PROJECTS_UPDATE,
+    "projects.settings": P.PROJECTS_READ,
+    "projects.delete": P.PROJECTS_DELETE,
+    "deployments.index": P.DEPLOYMENTS_READ,
+    "deployments.show": P.DEPLOYMENTS_READ,
+    "deployments.log": P.DEPLOYMENTS_READ,
+    "deployments.cancel": P.DEPLOYMENTS_CANCEL,
+    "deployments.redeploy": P.DEPLOYMENTS_CREATE,
+    "deployments.rollback": P.DEPLOYMENTS_CREATE,
+    "deployments.delete": P.DEPLOYMENTS_DELETE,
+    "wizard.repository": P.PROJECTS_CREATE,
+    "wizard.configure": P.PROJECTS_CREATE,
+    "wizard.confirm": P.PROJECTS_CREATE,
+    "wizard.name_free": SIGNED_IN,
+    "audit.index": P.AUDIT_READ,
+    "admin.index": P.PLATFORM_MANAGE,
+}
+OUTSIDE_THE_PATTERN = {
+    "api_openapi": ANYBODY,
+    "plain_openapi": ANYBODY,
+    "health.info": ANYBODY,
+    "health.info_v1": ANYBODY,
+    **{f"health.{view}{prefix}": ANYBODY for view in ("health", "live", "ready") for prefix in ("", "_api", "_api_v1")},
+    # sockets sign in like pages; tests/journeys has their stories
+    **{
+        f"{door}.deployment_sockets.{view}": SIGNED_IN
+        for door in ("api", "plain")
+        for view in ("log_stream", "list_stream")
+    },
+}
+"""Downloads, sockets, health, documents: plain routes, each named here."""
+
+
+def _rules(app: Flask) -> list[tuple[str, str, set[str]]]:
+    found = []
+    for rule in app.url_map.iter_rules():
+        found.append((rule.endpoint, rule.rule, set(rule.methods or ()) - {"HEAD", "OPTIONS"}))
+    return found
+
+
+def _address(rule: str, things: dict[str, str]) -> str:
+    path = rule.replace("<path:filename>", "app.css")
+    for name, value in things.items():
+        path = path.replace(f"<{name}>", value)
+    assert "<" not in path, path
+    return path
+
+
+def test_every_route_says_who_may_use_it(app: Flask) -> None:
+    unknown = [
+        endpoint
+        for endpoint, _, _ in _rules(app)
+        if endpoint not in PAGES
+        and endpoint not in OUTSIDE_THE_PATTERN
+        and not hasattr(app.view_functions[endpoint], "calls")
+    ]
+    assert unknown == []
+    gone = [endpoint for endpoint in PAGES if endpoint not in app.view_functions]
+    assert gone == []
+
+
+@pytest.fixture
+def things(app: Flask, ann: Person) -> dict[str, str]:
+    """A project and a deployment of Ann's, for the addresses."""
+    project = ann.call("POST", "/projects", 201, repository_url="https://example.com/shop.git")
+    deployment = ann.call("POST", f"/projects/{project['id']}/deploy", 201)
+    return {
+        "project_id": project["id"], "slug": project["slug"], "deployment_id": deployment["id"],
+        "name": "KEY", "session_id": "none",
+    }  # fmt: skip
+
+
+def test_strangers_are_turned_away_everywhere(app: Flask, things: dict[str, str]) -> None:
+    client = app.test_client()
+    for endpoint, rule, methods in _rules(app):
+        if PAGES.get(endpoint) == ANYBODY or endpoint in OUTSIDE_THE_PATTERN:
+            continue
+        calls = getattr(app.view_functions[endpoint], "calls", None)
+        if calls is not None and calls.permission in OPEN:
+            continue
+        for method in methods:
+            answer = client.open(_address(rule, things), method=method, data={"csrf_token": csrf(client)})
+            if endpoint in PAGES:
+                assert answer.status_code in (302, 303) and answer.location.startswith("/login"), (endpoint, method)
+            else:
+                assert answer.status_code == 401, (endpoint, method, answer.status_code)
+
+
+def _join(app: Flask, who: Person, project_id: str, ann: Person, role: str) -> None:
+    team = ann.call("GET", f"/projects/{project_id}")["team_id"]
+    with app.app_context():
+        db.session.add(Member(team_id=team, user_id=who.id, role=role))
+        db.session.commit()
+
+
+def test_another_team_does_not_even_hear_that_it_exists(
+    app: Flask, person: Callable[..., Person], things: dict[str, str], browser: Callable[[Person], FlaskClient]
+) -> None:
+    bob = person("Bob")
+    client = browser(bob)
+    token = csrf(client)
+    for endpoint, rule, methods in _rules(app):
+        if not {"<project_id>", "<slug>", "<deployment_id>"} & set(_words(rule)) or "sockets" in endpoint:
+            continue
+        for method in methods:
+            if endpoint in PAGES:
+                data = {"csrf_token": token, "variables": "A=1", "confirm": "shop"}
+                answer = client.open(_address(rule, things), method=method, data=data)
+            else:
+                headers = {"Authorization": f"Bearer {bob.token}"}
+                body = {"variables": {}, "target_deployment_id": things["deployment_id"]}
+                answer = bob.client.open(_address(rule, things), method=method, json=body, headers=headers)
+            assert answer.status_code == 404, (endpoint, method, answer.status_code)
+
+
+def _words(rule: str) -> list[str]:
+    return rule.split("/")
+
+
+@pytest.mark.parametrize("role", ["viewer", "member", "admin", "owner"])
+def test_a_role_may_do_exactly_what_the_table_says(
+    app: Flask, ann: Person, person: Callable[..., Person], things: dict[str, str], role: str
+) -> None:
+    bob = person("Bob")
+    _join(app, bob, things["project_id"], ann, role)
+    headers = {"Authorization": f"Bearer {bob.token}"}
+    wrong = []
+    for endpoint, rule, methods in _rules(app):
+        calls = getattr(app.view_functions[endpoint], "calls", None)
+        scoped = {"<project_id>", "<deployment_id>"} & set(_words(rule))
+        if calls is None or not scoped or not endpoint.startswith("api."):
+            continue
+        for method in methods:
+            if method in ("DELETE",) and calls.permission in TEAM_ROLES[role]:
+                continue  # it would take away what the others are tried on
+            body = {"variables": {}, "target_deployment_id": things["deployment_id"]}
+            answer = bob.client.open(_address(rule, things), method=method, json=body, headers=headers)
+            allowed = calls.permission in TEAM_ROLES[role]
+            refused = answer.status_code == 403
+            if refused == allowed:
+                wrong.append((endpoint, method, answer.status_code))
+    assert wrong == []
