@@ -90,11 +90,8 @@ def browser(app: Flask) -> Callable[[Person], FlaskClient]:
 
     def sign_in(who: Person) -> FlaskClient:
         client = app.test_client()
-        answer = client.post(
-            "/login",
-            data={"email": who.email, "password": PASSWORD, "csrf_token": csrf(client)},
-            follow_redirects=False,
-        )
+        form = {"email": who.email, "password": PASSWORD, "csrf_token": csrf(client)}
+        answer = client.post("/login", data=form)
         assert answer.status_code == 303, answer.text
         return client
 

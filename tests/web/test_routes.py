@@ -58,11 +58,7 @@ OUTSIDE_THE_PATTERN = {
     "health.info_v1": ANYBODY,
     **{f"health.{view}{prefix}": ANYBODY for view in ("health", "live", "ready") for prefix in ("", "_api", "_api_v1")},
     # sockets sign in like pages; tests/journeys has their stories
-    **{
-        f"{door}.deployment_sockets.{view}": SIGNED_IN
-        for door in ("api", "plain")
-        for view in ("log_stream", "list_stream")
-    },
+    **{f"{d}.deployment_sockets.{view}": SIGNED_IN for d in ("api", "plain") for view in ("log_stream", "list_stream")},
 }
 """Downloads, sockets, health, documents: plain routes, each named here."""
 
