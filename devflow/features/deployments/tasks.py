@@ -150,7 +150,7 @@ def retire(job: Job) -> None:
         job.subject,
         keep,
         facts.previous.deployment_id if facts.previous else None,
-        {version.deployment_id: version.artifact.port for version in facts.kept},
+        {version.deployment_id: version for version in facts.kept},
         engine,
         edge,
         drain_seconds=settings.drain_timeout,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +14,19 @@ from typing import Protocol
 
 from devflow.core.errors import DomainError
 from devflow.features.deployments.pipeline.gate import ask
-from devflow.features.deployments.rules.plan import DEPLOYMENT, INSTALLATION, PROJECT, ROLE, Artifact, Failure
-from devflow.ports.edge import AppRelease, Edge, StaticRelease
-from devflow.ports.engine import MANAGED, Container, Engine
+from devflow.features.deployments.rules.plan import ATTEMPT, DEPLOYMENT, INSTALLATION, PROJECT, ROLE, Artifact, Failure
+from devflow.ports.edge import AppRelease, Edge, Release, StaticRelease
+from devflow.ports.engine import Container, Engine, Image
 
 log = logging.getLogger(__name__)
 RETURN_SECONDS = 20.0
 """How long the version before may take to answer again when it is called back."""
+LAST_LINES = 20
+PATIENCE = 3
+"""Crashes after which a new version with none before it is given up; the engine restarts it until then."""
+PARKED = "127.0.0.1", 1
+"""Where the edge points while a container is down: nobody listens there, so requests wait for its return. Its own
+address may be another container's by then."""
 
 
 class KeptVersion(Protocol):
@@ -33,6 +39,8 @@ class KeptVersion(Protocol):
     @property
     def number(self) -> int: ...
     @property
+    def attempt(self) -> int: ...
+    @property
     def artifact(self) -> Artifact: ...
     @property
     def live_at(self) -> datetime | None: ...
@@ -42,44 +50,63 @@ class KeptVersion(Protocol):
 
 @dataclass(frozen=True)
 class Fallen:
-    """A live version crashed within its watch and the one before it serves again."""
+    """A live version crashed within its watch; the one before it serves again, if there was one."""
 
     failure: Failure
-    successor_id: str
+    successor_id: str | None
+    last_lines: tuple[str, ...] = ()
 
 
-def newest(engine: Engine, deployment_id: str) -> Container | None:
-    """The container of a deployment (of its last attempt)."""
-    mine = engine.containers({DEPLOYMENT: deployment_id, ROLE: "app"})
-    return max(mine, key=lambda container: container.name, default=None)
+def container_of(engine: Engine, version: KeptVersion) -> Container | None:
+    """The container of a released version."""
+    mine = engine.containers({DEPLOYMENT: version.deployment_id, ATTEMPT: str(version.attempt), ROLE: "app"})
+    return next(iter(mine), None)
 
 
 def keep_serving(
-    live: KeptVersion, before: KeptVersion | None, engine: Engine, edge: Edge, *, watched: bool
+    live: KeptVersion,
+    before: KeptVersion | None,
+    active_ids: Collection[str],
+    engine: Engine,
+    edge: Edge,
+    *,
+    watched: bool,
+    run_again: Callable[[KeptVersion], Container | None],
 ) -> Fallen | None:
     """Make sure that what the rows call live is running and is what the edge points to."""
     if live.artifact.kind == "static":
-        _keep_static(live, edge)
+        _route(live, StaticRelease(live.version, Path(live.artifact.folder or "")), active_ids, edge)
         return None
-    container = newest(engine, live.deployment_id)
-    crashed = container is not None and _crashed(container)
-    if watched and before is not None and (container is None or crashed):
-        fallen = _return(live, before, container, engine, edge)
+    container = container_of(engine, live)
+    if watched and container is not None and _crashed(container):
+        _route(live, AppRelease(live.version, *PARKED), active_ids, edge)
+        fallen = _give_way(live, before, container, engine, edge)
         if fallen is not None:
             return fallen
-    if container is not None and container.state in ("exited", "created"):
+    if container is None:
+        container = run_again(live)
+    elif container.state in ("exited", "created"):
         container = engine.start(container.id)
-    if container is not None and container.state == "running" and container.address:
-        release = AppRelease(live.version, container.address, live.artifact.port)
-        if edge.current(live.project_id) != release:
-            edge.switch(live.project_id, release)
+    if container is None:
+        edge.withdraw(live.project_id)
+        return None
+    up = container.state == "running" and container.address
+    address, port = (container.address, live.artifact.port) if up and container.address else PARKED
+    _route(live, AppRelease(live.version, address, port), active_ids, edge)
     return None
 
 
-def _keep_static(live: KeptVersion, edge: Edge) -> None:
-    release = StaticRelease(live.version, Path(live.artifact.folder or ""))
-    if edge.current(live.project_id) != release and release.root.is_dir():
+def _route(live: KeptVersion, release: Release, active_ids: Collection[str], edge: Edge) -> None:
+    now = edge.current(live.project_id)
+    if now == release or (isinstance(release, StaticRelease) and not release.root.is_dir()):
+        return
+    if now is None or owner_of(now) not in active_ids:  # a deployment that has just switched is about to be live
         edge.switch(live.project_id, release)
+
+
+def owner_of(release: Release) -> str:
+    """The deployment that a release at the edge belongs to."""
+    return release.version.split("-", 2)[-1]
 
 
 def _crashed(container: Container) -> bool:
@@ -88,23 +115,34 @@ def _crashed(container: Container) -> bool:
     return container.state in ("exited", "dead") and container.exit_code not in (0, None)
 
 
-def _return(
-    live: KeptVersion, before: KeptVersion, container: Container | None, engine: Engine, edge: Edge
+def _give_way(
+    live: KeptVersion, before: KeptVersion | None, container: Container, engine: Engine, edge: Edge
 ) -> Fallen | None:
-    """Call the version before back; None when it cannot serve either."""
-    if before.artifact.kind == "static":
-        edge.switch(live.project_id, StaticRelease(before.version, Path(before.artifact.folder or "")))
-    elif not _restart(before, engine, edge):
+    """Call the version before back; None when nothing can serve instead and there is still hope."""
+    successor = before if before is not None and _call_back(before, engine, edge) else None
+    if successor is None and container.restarts < PATIENCE:
         return None
-    failure = _crash(live, before, container)
-    if container is not None:
-        with suppress(DomainError):
-            engine.remove(container.id)
-    return Fallen(failure, before.deployment_id)
+    if successor is None:
+        edge.withdraw(live.project_id)
+    last = engine.output(container.id, LAST_LINES)
+    with suppress(DomainError):
+        engine.remove(container.id)
+    failure = _crash(container, successor)
+    return Fallen(failure, successor.deployment_id if successor else None, last)
+
+
+def _call_back(before: KeptVersion, engine: Engine, edge: Edge) -> bool:
+    if before.artifact.kind != "static":
+        return _restart(before, engine, edge)
+    release = StaticRelease(before.version, Path(before.artifact.folder or ""))
+    if not release.root.is_dir():
+        return False
+    edge.switch(before.project_id, release)
+    return True
 
 
 def _restart(before: KeptVersion, engine: Engine, edge: Edge) -> bool:
-    kept = newest(engine, before.deployment_id)
+    kept = container_of(engine, before)
     if kept is None:
         return False
     started = engine.start(kept.id)
@@ -118,16 +156,14 @@ def _restart(before: KeptVersion, engine: Engine, edge: Edge) -> bool:
     return False
 
 
-def _crash(live: KeptVersion, before: KeptVersion, container: Container | None) -> Failure:
-    if container is None:
-        how, cause = "Its container is gone", "container_lost"
-    elif container.oom_killed:
+def _crash(container: Container, before: KeptVersion | None) -> Failure:
+    if container.oom_killed:
         how, cause = "It used more memory than it may", "out_of_memory"
     else:
         code = f" (exit code {container.exit_code})" if container.exit_code not in (None, 0) else ""
         how, cause = f"It crashed soon after its release{code}", "crash_loop"
     return Failure(
-        f"{how}. Version #{before.number} serves again.",
+        f"{how}. {f'Version #{before.number} serves again' if before else 'There was no version before it'}.",
         cause,
         "The app's last lines are in the log. Mend it and deploy again.",
     )
@@ -142,11 +178,26 @@ def drain(edge: Edge, release: AppRelease, seconds: float, stop: Callable[[], bo
         time.sleep(0.1)
 
 
+class Holdings(Protocol):
+    """What of a project has to stay."""
+
+    @property
+    def live(self) -> KeptVersion | None: ...
+    @property
+    def previous(self) -> KeptVersion | None: ...
+    @property
+    def active_ids(self) -> frozenset[str]: ...
+    @property
+    def kept(self) -> Sequence[KeptVersion]: ...
+    @property
+    def images(self) -> frozenset[str]: ...
+    @property
+    def folders(self) -> frozenset[Path]: ...
+
+
 def retire(
     project_id: str,
-    keep_ids: Collection[str],
-    standby_id: str | None,
-    ports: Mapping[str, int],
+    holdings: Callable[[], Holdings],
     engine: Engine,
     edge: Edge,
     *,
@@ -155,33 +206,46 @@ def retire(
     stop: Callable[[], bool],
 ) -> None:
     """Drain and stop what is left behind; the stand-by stays, stopped, for an instant return."""
-    for container in engine.containers({PROJECT: project_id, ROLE: "app"}):
-        owner = container.labels.get(DEPLOYMENT, "")
-        if owner in keep_ids:
+    found = engine.containers({PROJECT: project_id, ROLE: "app"})
+    facts = holdings()  # after the look: whatever begins later is not in it
+    for container in found:
+        if container.labels.get(DEPLOYMENT) in facts.active_ids or _is_of(container, facts.live):
             continue
-        if container.state == "running":
-            if container.address and owner in ports:
-                drain(edge, AppRelease("", container.address, ports[owner]), drain_seconds, stop)
+        if container.state in ("running", "restarting", "paused"):
+            version = next((version for version in facts.kept if _is_of(container, version)), None)
+            if version is not None and container.address:
+                release = AppRelease(version.version, container.address, version.artifact.port)
+                drain(edge, release, drain_seconds, stop)
             engine.stop(container.id, grace)
-        if owner != standby_id:
+        if not _is_of(container, facts.previous):
             engine.remove(container.id)
 
 
-def drop_images(project_id: str, keep: Collection[str], active_ids: Collection[str], engine: Engine) -> None:
-    """Remove images of a project beyond those kept; an image of a build under way is left alone."""
-    for image in engine.images({MANAGED: "1", PROJECT: project_id}):
-        if image.labels.get(DEPLOYMENT) in active_ids:
-            continue
+def _is_of(container: Container, version: KeptVersion | None) -> bool:
+    """A second attempt replaces the container of the first, so the attempt counts too."""
+    if version is None:
+        return False
+    mine = version.deployment_id, str(version.attempt)
+    return (container.labels.get(DEPLOYMENT), container.labels.get(ATTEMPT)) == mine
+
+
+def drop_artifacts(project_id: str, folder: Path, holdings: Callable[[], Holdings], engine: Engine) -> None:
+    """Remove images and static folders of versions beyond those kept."""
+    images, folders = engine.images({PROJECT: project_id}), tuple(folder.glob("*"))
+    facts = holdings()  # after the look: whatever is made later is not in it
+    if facts.active_ids:
+        return  # the end of that deployment clears away; its image may be in the making
+    _drop_images(images, facts.images, engine)
+    for child in folders:
+        if child not in facts.folders:
+            shutil.rmtree(child, ignore_errors=True)
+
+
+def _drop_images(images: Collection[Image], keep: Collection[str], engine: Engine) -> None:
+    for image in images:
         for tag in image.tags or (image.id,):
             if tag not in keep:
                 engine.remove_image(tag)
-
-
-def drop_folders(folder: Path, keep: Collection[Path], active_numbers: Collection[str]) -> None:
-    """Remove static versions beyond those kept."""
-    for child in folder.glob("*"):
-        if child not in keep and child.name not in active_numbers:
-            shutil.rmtree(child, ignore_errors=True)
 
 
 def take_down(project_id: str, engine: Engine, edge: Edge, folder: Path, grace: float) -> None:
@@ -191,7 +255,7 @@ def take_down(project_id: str, engine: Engine, edge: Edge, folder: Path, grace: 
     for container in containers:
         engine.stop(container.id, grace)
         engine.remove(container.id)
-    drop_images(project_id, (), (), engine)
+    _drop_images(engine.images({PROJECT: project_id}), (), engine)
     engine.remove_network(f"devflow-{project_id}")
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -200,6 +264,6 @@ def orphans(
     engine: Engine, installation: str, known_ids: Callable[[frozenset[str]], frozenset[str]]
 ) -> tuple[Container, ...]:
     """Containers of this installation whose deployment has no row any more."""
-    mine = engine.containers({MANAGED: "1", INSTALLATION: installation, DEPLOYMENT: ""})
+    mine = engine.containers({INSTALLATION: installation, DEPLOYMENT: ""})
     rows = known_ids(frozenset(container.labels[DEPLOYMENT] for container in mine))
     return tuple(container for container in mine if container.labels[DEPLOYMENT] not in rows)

@@ -12,7 +12,7 @@ from devflow.core.settings import Settings
 from devflow.features.deployments.rules.detect import Overrides
 from devflow.features.deployments.rules.states import Step
 from devflow.ports.edge import Site
-from devflow.ports.engine import MANAGED, Limits
+from devflow.ports.engine import Limits
 from devflow.ports.git import CheckoutLimits, Commit, Repository
 from devflow.ports.logs import Level
 
@@ -108,7 +108,7 @@ class Plan:
 
     @property
     def owner_labels(self) -> dict[str, str]:
-        return {MANAGED: "1", INSTALLATION: self.installation, PROJECT: self.project_id}
+        return {INSTALLATION: self.installation, PROJECT: self.project_id}
 
     @property
     def labels(self) -> dict[str, str]:
