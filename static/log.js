@@ -41,7 +41,9 @@
       if (!group.touched && state === "failed") group.el.open = true
     }
     group.meta.children[0].textContent = `${group.total.toLocaleString("en")} line${group.total === 1 ? "" : "s"}`
-    group.meta.children[1].textContent = spell((group.to - group.from) / 1000)
+    const seconds = (group.to - group.from) / 1000
+    group.meta.children[1].hidden = seconds < 0.1
+    group.meta.children[1].textContent = seconds < 0.1 ? "" : seconds < 10 ? `${seconds.toFixed(1)} s` : spell(seconds)
   }
   // Kept, not asked for each block: reading a width in between makes the browser lay everything out again.
   let width = view.clientWidth
@@ -113,7 +115,9 @@
     const name = LEVELS[level] ?? ""
     const line = { seq, at, level: name, raw, text: ansi.plain(raw), group: undefined }
     const i = lines.push(line) - 1
-    const group = (line.group = groups.get(step) ?? makeGroup(step))
+    // What belongs to no step of its own stands with the step it came after.
+    const home = step || [...groups.keys()].at(-1) || ""
+    const group = (line.group = groups.get(home) ?? makeGroup(home))
     group.total++
     group.from ||= at
     group.to = at
