@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +34,8 @@ from devflow.web.ports import port
 
 log = logging.getLogger("devflow.worker")
 DEFAULT_THREADS = 4
+LOOKERS = 4
+"""Projects looked after at once; a version that is called back may take a while to answer."""
 STOP_SECONDS = 5.0
 
 
@@ -110,6 +113,7 @@ def _in_context(app: Flask, work: Jobs, job_id: str, attempt: int) -> None:
 
 def _keep() -> None:
     tasks.publish_sites()
+    tasks.rescue_stranded()
     tasks.keep_all_serving()
     tasks.clear_leftovers()
 
@@ -122,17 +126,18 @@ def _tidy() -> None:
 
 
 def _follow_engine(app: Flask, keeper: Loop, stop: threading.Event) -> None:
-    """Look after a project at once when one of its containers starts or dies."""
-    while not stop.is_set():
-        with app.app_context():
-            engine = port(Engine)
-        with suppress(DomainError):
-            for event in engine.events(stop.is_set):
-                project = event.labels.get(PROJECT)
-                if project and event.kind in ("start", "die", "oom"):
-                    _look_after(app, project)
-        if not stop.wait(1):
-            keeper.soon()  # the engine was away: everything may have changed
+    """Look after a project at once when one of its containers starts, dies or is removed."""
+    with app.app_context():
+        engine = port(Engine)
+    with ThreadPoolExecutor(LOOKERS, "look-after") as lookers:
+        while not stop.is_set():
+            with suppress(DomainError):
+                engine.info()
+                keeper.soon()  # the engine was away: everything may have changed
+                for event in engine.events(stop.is_set):
+                    if project := event.labels.get(PROJECT):
+                        lookers.submit(_look_after, app, project)
+            stop.wait(1)
 
 
 def _look_after(app: Flask, project_id: str) -> None:

@@ -27,6 +27,8 @@ from devflow.core.queue import QueueName, Queues
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
+RETRY_BASE = 4
+"""The second attempt waits 4 s, the third 16: as long as an engine or a database takes to come back."""
 UNTAKEN = timedelta(seconds=10)
 """A queued job nobody took for so long gets a second message; a double one is harmless."""
 
@@ -104,7 +106,8 @@ class Jobs:
     def submit(self, kind: str, subject: str, *, once: str | None = None, delay: float = 0, **payload: Any) -> None:
         """Add a job and ring for it. With `once`, a second submission under the same key does nothing."""
         queue = _handlers[kind][0]
-        row = JobRow(kind=kind, queue=queue, subject=subject, payload=payload, unique_key=once, sent_at=now())
+        row = JobRow(kind=kind, queue=queue, subject=subject, payload=payload, unique_key=once)
+        row.sent_at = None if delay else now()
         row.run_after = now() + timedelta(seconds=delay)
         try:
             with transaction():
@@ -175,7 +178,7 @@ class Jobs:
         if retry and not job.stop:
             values = {
                 "state": "queued", "error": error, "attempt": job.attempt + 1, "lease_until": None,
-                "run_after": now() + timedelta(seconds=2**job.attempt), "sent_at": None,
+                "run_after": now() + timedelta(seconds=RETRY_BASE**job.attempt), "sent_at": None,
             }  # fmt: skip
         mine = (JobRow.id == job.id, JobRow.attempt == job.attempt, JobRow.state == "running")
         with transaction():
@@ -204,6 +207,19 @@ class Jobs:
         for job_id in db.session.scalars(asked):
             mine[job_id].stop = True
         db.session.rollback()
+
+    def open_subjects(self, kind: str) -> frozenset[str]:
+        """What jobs of a kind are waiting for or working on."""
+        waiting = select(JobRow.subject).where(JobRow.kind == kind, JobRow.state.in_(("queued", "running")))
+        found = frozenset(db.session.scalars(waiting))
+        db.session.rollback()
+        return found
+
+    def had(self, kind: str, subject: str) -> bool:
+        """Was there ever a job of this kind for it?"""
+        found = db.session.scalar(select(JobRow.id).where(JobRow.kind == kind, JobRow.subject == subject).limit(1))
+        db.session.rollback()
+        return found is not None
 
     def running(self) -> list[Job]:
         with self._lock:

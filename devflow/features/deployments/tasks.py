@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections import defaultdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from devflow.core import jobs
 from devflow.core.access import SYSTEM
 from devflow.core.clock import now
-from devflow.core.errors import Cancelled, DomainError, Unavailable
+from devflow.core.errors import DomainError, Unavailable
 from devflow.core.events import on
 from devflow.core.jobs import Job, Jobs
 from devflow.core.settings import Settings
 from devflow.features.deployments.events import (
     CancelRequested,
+    DeploymentCancelled,
     DeploymentDeleted,
     DeploymentFailed,
     DeploymentLive,
@@ -29,7 +32,7 @@ from devflow.features.deployments.service import running, serving
 from devflow.features.projects.events import ProjectDeleted, ProjectUpdated
 from devflow.features.settings import service as platform
 from devflow.ports.edge import Edge
-from devflow.ports.engine import Engine
+from devflow.ports.engine import Container, Engine
 from devflow.ports.git import Git
 from devflow.ports.images import BaseImages
 from devflow.ports.logs import Logs
@@ -40,6 +43,7 @@ RUN, RETIRE, DISCARD, TAKE_DOWN, PUBLISH = (
     "deployments.run", "deployments.retire", "deployments.discard", "deployments.take_down", "deployments.publish",
 )  # fmt: skip
 _publishing = threading.Lock()
+_keeping: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def _settings() -> Settings:
@@ -69,6 +73,12 @@ def failed(fact: DeploymentFailed) -> None:
     port(Jobs).submit(RETIRE, fact.project_id, once=f"{RETIRE}:{fact.deployment_id}:failed")
 
 
+@on(DeploymentCancelled)
+def cancelled(fact: DeploymentCancelled) -> None:
+    """Its worker clears away itself; this is for the one that died."""
+    port(Jobs).submit(RETIRE, fact.project_id, once=f"{RETIRE}:{fact.deployment_id}:cancelled")
+
+
 @on(DeploymentDeleted)
 def deleted(fact: DeploymentDeleted) -> None:
     port(Jobs).submit(
@@ -90,21 +100,30 @@ def project_updated(fact: ProjectUpdated) -> None:
 # Jobs
 
 
+WORKER_LOST = Failure(
+    "The workers that built this were stopped again and again.", "worker_lost",
+    "Look at the server's memory and its log, then redeploy.",
+)  # fmt: skip
+
+
+STRANDED = Failure("DevFlow itself lost this deployment.", "internal", "The server log has the details. Redeploy.")
+
+
 def _given_up(job: Job) -> None:
     """The last worker that had this deployment died with it."""
-    failure = Failure(
-        "The workers that built this were stopped again and again.", "worker_lost",
-        "Look at the server's memory and its log, then redeploy.",
-    )  # fmt: skip
-    running.finish(SYSTEM, job.subject, job.attempt, Outcome("failed", failure=failure), "")
+    project_id = running.give_up(SYSTEM, job.subject, WORKER_LOST)
+    port(Jobs).submit(RETIRE, project_id)
 
 
 @jobs.handles(RUN, queue="build", given_up=_given_up)
 def run(job: Job) -> None:
     plan = running.begin(SYSTEM, job.subject, job.attempt, _settings())
     outcome = carry_out(plan, job)
-    if not job.lost:
-        running.finish(SYSTEM, plan.deployment_id, plan.attempt, outcome, plan.url)
+    if job.lost:
+        return
+    kept = running.finish(SYSTEM, plan.deployment_id, plan.attempt, outcome, plan.url)
+    if outcome.status == "success" and not kept:
+        port(Jobs).submit(RETIRE, plan.project_id)  # cancelled at the very end: what has been switched goes back
 
 
 def carry_out(plan: Plan, job: Job) -> Outcome:
@@ -144,23 +163,18 @@ def publish(job: Job) -> None:
 def retire(job: Job) -> None:
     """Stop what a new version has left behind and clear away what is not kept."""
     settings, engine, edge = _settings(), port(Engine), port(Edge)
-    facts = serving.holdings(job.subject, settings.keep_images)
-    keep = {*facts.active_ids, *([facts.live.deployment_id] if facts.live else [])}
+    keep_one_serving(job.subject)  # nothing is stopped while the edge still points to it
+    holdings = partial(serving.holdings, job.subject, settings.keep_images)
     keeping.retire(
         job.subject,
-        keep,
-        facts.previous.deployment_id if facts.previous else None,
-        {version.deployment_id: version for version in facts.kept},
+        holdings,
         engine,
         edge,
         drain_seconds=settings.drain_timeout,
         grace=settings.stop_grace,
         stop=job.cancelled,
     )
-    if facts.active_ids:
-        return  # the end of that deployment clears away; its image may be in the making
-    keeping.drop_images(job.subject, facts.images, (), engine)
-    keeping.drop_folders(serving.folders(settings, job.subject)[1], facts.folders, ())
+    keeping.drop_artifacts(job.subject, serving.folders(settings, job.subject)[1], holdings, engine)
 
 
 @jobs.handles(DISCARD)
@@ -195,23 +209,56 @@ def keep_all_serving() -> None:
     for project_id in serving.serving_projects():
         try:
             keep_one_serving(project_id)
-        except (Unavailable, Cancelled) as error:
+        except DomainError as error:
             log.warning("Project %s could not be checked: %s", project_id, error)
 
 
 def keep_one_serving(project_id: str) -> None:
-    settings = _settings()
+    with _keeping[project_id]:
+        _keep_one_serving(project_id)
+
+
+def _keep_one_serving(project_id: str) -> None:
+    settings, engine, edge = _settings(), port(Engine), port(Edge)
     facts = serving.holdings(project_id, settings.keep_images)
-    if facts.live is None or facts.live.live_at is None:
+    live = facts.live
+    if live is None or live.live_at is None:
+        if not facts.active_ids and edge.current(project_id) is not None:
+            edge.withdraw(project_id)
         return
-    watched = now() - facts.live.live_at < timedelta(seconds=settings.watch_seconds)
-    fallen = keeping.keep_serving(facts.live, facts.previous, port(Engine), port(Edge), watched=watched)
+    watched = now() - live.live_at < timedelta(seconds=settings.watch_seconds)
+
+    def run_again(version: keeping.KeptVersion) -> Container | None:
+        log.warning("The container of %s is gone; it is run again", version.version)
+        return rollout.run_again(running.plan_of(SYSTEM, version.deployment_id, settings), version.artifact, engine)
+
+    fallen = keeping.keep_serving(
+        live, facts.previous, facts.active_ids, engine, edge, watched=watched, run_again=run_again
+    )
     if fallen is not None:
-        writer = port(Logs).writer(f"deployment/{project_id}/{facts.live.deployment_id}")
-        writer.write(fallen.failure.message, level="error")
-        writer.close()
-        running.crashed(SYSTEM, facts.live.deployment_id, fallen.failure, fallen.successor_id)
+        _write_down(live.deployment_id, fallen)
+        running.crashed(SYSTEM, live.deployment_id, fallen.failure, fallen.successor_id)
         publish_sites()
+
+
+def _write_down(deployment_id: str, fallen: keeping.Fallen) -> None:
+    """The log of a version that fell says why, masked like the rest of it."""
+    plan = running.plan_of(SYSTEM, deployment_id, _settings())
+    writer = port(Logs).writer(plan.log_stream, secrets_of(plan.env, plan.repository))
+    for line in fallen.last_lines:
+        writer.write(line, stream="stdout", step="run")
+    writer.write(fallen.failure.message, level="error")
+    writer.write(fallen.failure.hint)
+    writer.close()
+
+
+def rescue_stranded() -> None:
+    """A deployment that no job works on any more is given up, or gets the job that a crash kept from it."""
+    for deployment_id in running.stranded(port(Jobs).open_subjects(RUN)):
+        if port(Jobs).had(RUN, deployment_id):
+            port(Jobs).submit(RETIRE, running.give_up(SYSTEM, deployment_id, STRANDED))
+        else:
+            port(Jobs).submit(RUN, deployment_id, once=f"{RUN}:{deployment_id}")
 
 
 def clear_leftovers() -> None:

@@ -57,13 +57,12 @@ def wait_until_healthy(plan: Plan, artifact: Artifact, container: Container, eng
         # At most as long as is left, so that a hanging app cannot stretch the limit.
         patience = max(0.2, min(5, deadline - time.monotonic()))
         last = unless_cancelled(partial(_try, plan, artifact, address, patience), report.cancelled)
-        if address:
-            if last.good:
-                report.log(
-                    f"GET {plan.health.path} answered {last.status} after {time.monotonic() - began:.1f} s",
-                    level="success", step="check",
-                )  # fmt: skip
-                return address
+        if address and last.good:
+            report.log(
+                f"GET {plan.health.path} answered {last.status} after {time.monotonic() - began:.1f} s",
+                level="success", step="check",
+            )  # fmt: skip
+            return address
         if time.monotonic() - looked >= INSPECT_EVERY or not address or last.error:
             looked = time.monotonic()
             state = engine.container(container.id)

@@ -7,15 +7,18 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from devflow.core.errors import Cancelled, DomainError, StepFailed, Unavailable
 from devflow.features.deployments.pipeline import source
 from devflow.features.deployments.pipeline.gate import wait_until_healthy
+from devflow.features.deployments.pipeline.spoken import AppOutput
 from devflow.features.deployments.pipeline.tools import Tools
+from devflow.features.deployments.pipeline.waiting import unless_cancelled
 from devflow.features.deployments.rules.plan import ATTEMPT, DEPLOYMENT, Artifact, Failure, Outcome, Plan, Report
 from devflow.ports.edge import AppRelease, Release, StaticRelease
-from devflow.ports.engine import Container, RunSpec
+from devflow.ports.engine import Container, Engine, RunSpec
 
 log = logging.getLogger(__name__)
 PROOF_SECONDS = 15.0
@@ -107,12 +110,14 @@ def _run_spec(plan: Plan, artifact: Artifact) -> RunSpec:
 def _put_live(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> Outcome:
     if artifact.kind == "static":
         return _put_static_live(plan, tools, report, artifact)
-    container = _start(plan, tools, report, artifact)
+    output = AppOutput(report)
+    container = _start(plan, tools, report, artifact, output)
     report.started("check")
     try:
         address = wait_until_healthy(plan, artifact, container, tools.engine, report)
     except StepFailed:
-        _show_last_lines(container, tools, report)
+        with suppress(DomainError):
+            output.finish(tools.engine.output(container.id, AppOutput.LAST))
         raise
     report.finished("check")
     _switch(plan, tools, report, artifact, AppRelease(plan.version, address, artifact.port))
@@ -130,41 +135,25 @@ def _put_static_live(plan: Plan, tools: Tools, report: Report, artifact: Artifac
     return Outcome("success", artifact)
 
 
-def _start(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> Container:
+def _start(plan: Plan, tools: Tools, report: Report, artifact: Artifact, output: AppOutput) -> Container:
     report.started("run")
     if artifact.image and tools.engine.image(artifact.image) is None:
         raise StepFailed(
             "The image of this version is not kept any more.", cause="artifact_gone", hint="Deploy its commit again."
         )
     tools.engine.ensure_network(plan.network, plan.owner_labels)
-    container = tools.engine.run(_run_spec(plan, artifact), _AppOutput(report))
+    container = tools.engine.run(_run_spec(plan, artifact), output)
     report.log(f"Started {plan.container}, port {artifact.port}", step="run")
     report.finished("run")
     return container
 
 
-class _AppOutput:
-    """The first lines of the app go into the deployment's log; once it is released they are the app's own affair."""
-
-    LINES = 2000
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._left = self.LINES
-
-    def __call__(self, stream: str, text: str) -> None:
-        if self._left > 0:
-            self._left -= 1
-            with suppress(Exception):  # the log is closed once the deployment is over
-                self._report.log(text, stream=stream, step="run")
-
-
-def _show_last_lines(container: Container, tools: Tools, report: Report) -> None:
-    """What a failed app said at the end, unless it was in the log already."""
-    with suppress(DomainError):
-        lines = tools.engine.output(container.id, 20)
-        if not lines:
-            report.log("The app printed nothing.", level="warning", step="check")
+def run_again(plan: Plan, artifact: Artifact, engine: Engine) -> Container | None:
+    """A new container for a version whose own is gone; None when its image is gone too."""
+    if engine.image(artifact.image or plan.image) is None:
+        return None
+    engine.ensure_network(plan.network, plan.owner_labels)
+    return engine.run(_run_spec(plan, artifact))
 
 
 def _switch(plan: Plan, tools: Tools, report: Report, artifact: Artifact, release: Release) -> None:
@@ -186,10 +175,8 @@ def _prove(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> None
     path = plan.health.path if artifact.kind == "app" else "/"
     answer = None
     while time.monotonic() < deadline:
-        if report.cancelled():
-            raise Cancelled("This deployment is to end.")
         with suppress(Unavailable):
-            answer = tools.edge.ask(plan.host, path, timeout=5)
+            answer = unless_cancelled(partial(tools.edge.ask, plan.host, path, timeout=5), report.cancelled)
             if answer.version == plan.version and (answer.status < 500 or artifact.kind == "static"):
                 report.log(f"The edge answered {answer.status} with the new version", level="success", step="switch")
                 return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
@@ -14,7 +15,7 @@ from devflow.core.crypto import vault
 from devflow.core.db import db, transaction
 from devflow.core.errors import Cancelled
 from devflow.core.settings import Settings
-from devflow.core.use_case import emit, use_case
+from devflow.core.use_case import emit, query, use_case
 from devflow.features.deployments.events import DeploymentFailed, DeploymentLive, DeploymentStarted
 from devflow.features.deployments.models import Deployment, Stage
 from devflow.features.deployments.rules import plan as plans
@@ -25,6 +26,9 @@ from devflow.features.deployments.service.starting import close_stages
 from devflow.features.projects import service as projects
 from devflow.ports.git import CheckoutLimits, Commit
 from devflow.ports.logs import Level, LogWriter
+
+STRANDED_AFTER = timedelta(seconds=15)
+"""An active deployment without a job for so long is not on its way to one."""
 
 
 def read_env(sealed: str | None) -> dict[str, str]:
@@ -46,6 +50,12 @@ def begin(actor: Actor, deployment: Deployment, attempt: int, settings: Settings
         _reopen(deployment.id)
     _close_step(deployment.id, "queue")
     emit(DeploymentStarted(deployment.id, deployment.project_id))
+    return _plan(actor, deployment, settings)
+
+
+@query(Permission.DEPLOYMENTS_RUN, on=find)
+def plan_of(actor: Actor, deployment: Deployment, settings: Settings) -> Plan:
+    """The plan a version was made with, to run it once more."""
     return _plan(actor, deployment, settings)
 
 
@@ -224,12 +234,36 @@ def _fail(deployment: Deployment, failure: plans.Failure) -> None:
 
 
 @use_case(Permission.DEPLOYMENTS_RUN, on=find)
-def crashed(actor: Actor, deployment: Deployment, failure: plans.Failure, successor_id: str) -> None:
-    """A version that crashed within its watch has made way for the one before it."""
+def give_up(actor: Actor, deployment: Deployment, failure: plans.Failure) -> str:
+    """End a deployment that nobody works on, whichever attempt it was; its project's id."""
+    if deployment.active:
+        deployment.status, deployment.active_key = "failed", None
+        deployment.completed_at = now()
+        deployment.version += 1
+        _fail(deployment, failure)
+    return deployment.project_id
+
+
+def stranded(worked_on: Collection[str]) -> list[str]:
+    """Active deployments that are not worked on and have not moved for a while."""
+    old = now() - STRANDED_AFTER
+    active = select(Deployment.id).where(Deployment.active_key.is_not(None), Deployment.updated_at < old)
+    found = [deployment_id for deployment_id in db.session.scalars(active) if deployment_id not in worked_on]
+    db.session.rollback()
+    return found
+
+
+@use_case(Permission.DEPLOYMENTS_RUN, on=find)
+def crashed(actor: Actor, deployment: Deployment, failure: plans.Failure, successor_id: str | None) -> None:
+    """A version that crashed within its watch makes way for the one before it, if there is one."""
+    if not deployment.live:
+        return
     deployment.live_key, deployment.left_at, deployment.status = None, now(), "failed"
     deployment.version += 1
     _fail(deployment, failure)
     db.session.flush()
+    if successor_id is None:
+        return
     before = find(actor, successor_id)
     before.live_key, before.left_at = key_of(before.project_id, before.target), None
     before.version += 1
