@@ -236,7 +236,8 @@ def _envelope(returns: Any) -> type[BaseModel]:
         data = list[item] if many else item  # type: ignore[valid-type]
         name = f"{getattr(item, '__name__', 'Any')}{'List' if many else ''}Envelope"
     if name not in _envelopes:
+        present = None if data is Any else ...
         _envelopes[name] = create_model(
-            name, success=(bool, True), data=(data, None), message=(str | None, None), meta=(Meta, ...)
+            name, success=(bool, True), data=(data, present), message=(str | None, None), meta=(Meta, ...)
         )
     return _envelopes[name]

@@ -50,13 +50,14 @@ _TITLES = {
 
 
 def init_app(app: Flask) -> None:
-    app.register_error_handler(DomainError, _domain)
+    app.register_error_handler(DomainError, told)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(OperationalError, _database)
     app.register_error_handler(Exception, _unknown)
 
 
-def _domain(error: DomainError) -> ResponseReturnValue:
+def told(error: DomainError) -> ResponseReturnValue:
+    """The answer to an error of the house."""
     db.session.rollback()
     if isinstance(error, Unauthenticated) and not for_programs() and not wants_block():
         return to_sign_in()

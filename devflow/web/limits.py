@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, current_app, request
+from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 
 from devflow.core.errors import TooMany
 from devflow.core.settings import Settings
+from devflow.web.faults import told
 from devflow.web.identity import visitor
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -49,9 +51,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.register_error_handler(RateLimitExceeded, _refuse)
 
 
-def _refuse(error: RateLimitExceeded) -> Response:
+def _refuse(_error: RateLimitExceeded) -> ResponseReturnValue:
     seconds = 60
     current = limiter.current_limit
     if current is not None:
         seconds = max(1, int(current.reset_at - time.time()))
-    raise TooMany(f"Too many requests. Try again in {seconds} s.", seconds)
+    return told(TooMany(f"Too many requests. Try again in {seconds} s.", seconds))

@@ -1,0 +1,90 @@
+"""Accounts over the API: register, sign in, refresh, sign out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.conftest import PASSWORD, Person
+
+
+def test_the_first_account_is_the_administrator_and_only_that(person: Callable[..., Person]) -> None:
+    assert person("Ann").call("GET", "/auth/me")["role"] == "master_admin"
+    assert person("Bob").call("GET", "/auth/me")["role"] == "user"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "Ann", "email": "not an address", "password": PASSWORD},
+        {"name": "Ann", "email": "a@b@c.de", "password": PASSWORD},
+        {"name": "Ann", "email": "änn@example.com", "password": PASSWORD},
+        {"name": "Ann", "email": "ann@example.com", "password": "short"},
+        {"name": "", "email": "ann@example.com", "password": PASSWORD},
+    ],
+)
+def test_rubbish_is_refused(app: Flask, body: dict[str, Any]) -> None:
+    assert app.test_client().post("/api/v1/auth/signup", json=body).status_code == 422
+
+
+def test_one_address_is_one_account_however_it_is_spelt(app: Flask, ann: Person) -> None:
+    again = {"name": "Ann", "email": " ANN@Example.com ", "password": PASSWORD}
+    answer = app.test_client().post("/api/v1/auth/register", json=again)
+    assert answer.status_code == 409 and answer.get_json()["error"]["code"] == "CONFLICT"
+
+
+def test_a_wrong_password_and_an_unknown_address_answer_alike(app: Flask, ann: Person) -> None:
+    client = app.test_client()
+    wrong = client.post("/api/v1/auth/login", json={"email": ann.email, "password": "wrong"}).get_json()["error"]
+    unknown = client.post("/api/v1/auth/login", json={"email": "x@example.com", "password": "wrong"}).get_json()[
+        "error"
+    ]
+    assert wrong == unknown and wrong["code"] == "AUTHENTICATION_FAILED"
+
+
+def test_a_long_password_counts_to_its_last_letter(app: Flask, ann: Person) -> None:
+    client, long = app.test_client(), "x" * 100
+    client.post("/api/v1/auth/register", json={"name": "Bob", "email": "bob@example.com", "password": long + "a"})
+    assert (
+        client.post("/api/v1/auth/login", json={"email": "bob@example.com", "password": long + "b"}).status_code == 401
+    )
+    assert (
+        client.post("/api/v1/auth/login", json={"email": "bob@example.com", "password": long + "a"}).status_code == 200
+    )
+
+
+def test_refresh_keeps_working_and_logout_ends_every_token_of_the_session(app: Flask, ann: Person) -> None:
+    client = app.test_client()
+    data = client.post("/api/v1/auth/login", json={"email": ann.email, "password": PASSWORD}).get_json()["data"]
+    for _ in range(2):
+        fresh = client.post("/api/v1/auth/refresh", json={"refreshToken": data["refresh_token"]}).get_json()["data"]
+    headers = {"Authorization": f"Bearer {fresh['access_token']}"}
+    assert client.get("/api/v1/auth/session", headers=headers).get_json()["data"]["authenticated"] is True
+    assert client.post("/api/v1/auth/refresh", json={"refresh_token": data["access_token"]}).status_code == 401
+    assert client.post("/api/v1/auth/logout", json={}, headers=headers).status_code == 200
+    assert client.get("/api/v1/auth/me", headers=headers).status_code == 401
+    assert client.post("/api/v1/auth/refresh", json={"refresh_token": data["refresh_token"]}).status_code == 401
+    assert ann.call("GET", "/auth/me")["email"] == ann.email  # the other session lives on
+
+
+def test_a_forged_token_is_worth_nothing(ann: Person) -> None:
+    head, body, _ = ann.token.split(".")
+    for token in (f"{head}.{body}.AAAA", f"eyJhbGciOiJub25lIn0.{body}.", "rubbish", ann.token[:-1]):
+        answer = ann.client.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
+
+
+def test_sign_up_can_be_closed_by_the_administrator(app: Flask, ann: Person) -> None:
+    with app.app_context():
+        from_admin = app.test_client()
+    page = from_admin.get("/login").text
+    token = page[page.index('name="csrf_token"') :].split('value="', 1)[1].split('"', 1)[0]
+    from_admin.post("/login", data={"email": ann.email, "password": PASSWORD, "csrf_token": token})
+    page = from_admin.get("/admin").text
+    token = page[page.index('name="csrf_token"') :].split('value="', 1)[1].split('"', 1)[0]
+    assert from_admin.post("/admin", data={"sign_up": "closed", "csrf_token": token}).status_code == 303
+    body = {"name": "Bob", "email": "bob@example.com", "password": PASSWORD}
+    assert app.test_client().post("/api/v1/auth/register", json=body).status_code == 403

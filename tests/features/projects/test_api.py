@@ -1,0 +1,102 @@
+"""Projects over the API: names, variables, changes, deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from devflow.core.db import db
+from devflow.features.projects.schemas import parse_variables, short_name, slug_from
+from tests.conftest import Person
+
+URL = "https://example.com/team/My%20Shop.git"
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("My Café", "my-cafe"), ("  --x--  ", "x"), ("日本", "app"), ("a" * 80, "a" * 63), ("A_b.c", "a-b-c")],
+)
+def test_a_slug_is_made_of_a_name(name: str, slug: str) -> None:
+    assert slug_from(name) == slug
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://host/owner/app.git", "app"),
+        ("git@host:owner/app.git", "app"),
+        ("ssh://git@host:22/owner/app", "app"),
+        ("/srv/git/app/", "app"),
+    ],
+)
+def test_a_repository_has_a_short_name(url: str, name: str) -> None:
+    assert short_name(url) == name
+
+
+def test_variables_are_read_as_people_write_them() -> None:
+    found, wrong = parse_variables(
+        '# comment\nA=1\nexport B = two words \nC="x=\\"y\\""\nD=\'it\'\'s\'\nE="a\nb"\nF=\n\nno'
+    )
+    assert found["A"] == "1" and found["B"] == "two words" and found["C"] == 'x="y"' and found["E"] == "a\nb"
+    assert found["F"] == "" and wrong == ["Line 10 is not KEY=VALUE."]
+
+
+def test_two_projects_of_one_name_get_two_addresses(ann: Person) -> None:
+    slugs = [ann.call("POST", "/projects", 201, repository_url=URL, name="Shop")["slug"] for _ in range(3)]
+    assert slugs == ["shop", "shop-2", "shop-3"]
+    assert ann.call("POST", "/projects", 409, repository_url=URL, slug="shop")["code"] == "CONFLICT"
+
+
+@pytest.mark.parametrize("slug", ["api", "WWW", "a.b", "-a", "a-", "a b", ""])
+def test_a_slug_that_is_no_host_or_not_ours_to_give_is_refused(ann: Person, slug: str) -> None:
+    ann.call("POST", "/projects", 422, repository_url=URL, slug=slug)
+
+
+def test_variables_merge_by_name_and_never_come_back(app: Flask, ann: Person) -> None:
+    made = ann.call("POST", "/projects", 201, repository_url=URL, environment_variables={"A": "secret one", "B": "2"})
+    after = ann.call("PATCH", f"/projects/{made['id']}", environment_variables={"B": None, "C": "secret three"})
+    assert after["environment_variables"] == {"A": "***", "C": "***"}
+    with app.app_context():
+        stored = " ".join(str(row) for row in db.session.execute(text("select * from env_vars")))
+        logged = " ".join(str(row) for row in db.session.execute(text("select * from audit_logs")))
+    assert "secret" not in stored and "secret" not in logged and "environment.C" in logged
+
+
+@pytest.mark.parametrize(
+    "variables", [{"1A": "x"}, {"A B": "x"}, {"PORT": "1"}, "no equals sign", ["A"], {"A": "x\x00"}]
+)
+def test_bad_variables_are_named(ann: Person, variables: Any) -> None:
+    error = ann.call("POST", "/projects", 422, repository_url=URL, environment_variables=variables)
+    assert error["details"]["errors"][0]["message"]
+
+
+def test_only_the_fields_sent_change_and_the_audit_says_which(ann: Person) -> None:
+    made = ann.call("POST", "/projects", 201, repository_url=URL, port=3000, health_path="/up")
+    after = ann.call("PUT", f"/projects/{made['slug']}", port=None, branch="develop")
+    assert (after["port"], after["branch"], after["health_path"]) == (None, "develop", "/up")
+    entry = ann.call("GET", "/audit")[0]
+    assert entry["action"] == "project.updated" and entry["changes"] == {
+        "port": [3000, None],
+        "branch": ["main", "develop"],
+    }
+
+
+def test_a_private_repository_needs_its_credential(app: Flask, ann: Person) -> None:
+    ann.call("POST", "/projects", 422, repository_url=URL, access="token")
+    made = ann.call("POST", "/projects", 201, repository_url=URL, access="token", token="gitsecret-123")
+    assert "gitsecret" not in str(made)
+    with app.app_context():
+        assert "gitsecret" not in str(list(db.session.execute(text("select * from projects"))))
+
+
+def test_a_project_with_work_under_way_is_not_deleted_by_accident(ann: Person, person: Callable[..., Person]) -> None:
+    made = ann.call("POST", "/projects", 201, repository_url=URL)
+    ann.call("POST", f"/projects/{made['id']}/deploy", 201)
+    assert "queued" in ann.call("DELETE", f"/projects/{made['id']}", 409)["message"]
+    ann.call("DELETE", f"/projects/{made['id']}?force=true")
+    ann.call("GET", f"/projects/{made['id']}", 404)
+    assert ann.call("GET", "/deployments") == []
