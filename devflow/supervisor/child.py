@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import runpy
+import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from pathlib import Path
 
+from devflow.supervisor.fork import Fork
 from devflow.supervisor.output import Output
 from devflow.supervisor.services import Service
 
 _LEASH = str(Path(__file__).with_name("leash.py"))
 _KEPT_LINES = 20
 _LAST_WORDS = 1.0
+_CHUNK = 65536
 
 
 class Child:
@@ -28,17 +31,12 @@ class Child:
         self.started = time.monotonic()
         self.last: deque[str] = deque(maxlen=_KEPT_LINES)
         self._output = output
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *service.argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"PYTHONUNBUFFERED": "1", **service.environment},
-            cwd=service.folder,
-            start_new_session=True,  # Ctrl-C is for us alone; we pass it on in order
-        )
-        self._reader = threading.Thread(target=self._read, name=f"output-{service.name}", daemon=True)
-        self._reader.start()
+        self._begun = b""
+        self.pipe, theirs = os.pipe()
+        os.set_blocking(self.pipe, False)
+        self.silent = False
+        self._process = _fork(service, theirs) if service.forked else _program(service, theirs)
+        os.close(theirs)
 
     @property
     def pid(self) -> int:
@@ -67,13 +65,60 @@ class Child:
 
     def finish(self) -> None:
         """Take its last lines, once it has ended."""
-        self._reader.join(_LAST_WORDS)
+        deadline = time.monotonic() + _LAST_WORDS
+        while not self.silent and select.select([self.pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            self.hear()
+        self._hush()
 
-    def _read(self) -> None:
-        stream = self._process.stdout
-        if stream is None:
+    def hear(self) -> None:
+        """Hand on the lines that have come; never waits."""
+        try:
+            data = os.read(self.pipe, _CHUNK)
+        except BlockingIOError:
             return
-        for raw in stream:
-            line = raw.decode("utf-8", "replace").rstrip()
-            self.last.append(line)
-            self._output.write(self.service.name, line)
+        if not data:
+            self._hush()
+            return
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        for line in lines:
+            self._tell(line)
+
+    def _hush(self) -> None:
+        if not self.silent:
+            self.silent = True
+            os.close(self.pipe)
+            if self._begun:
+                self._tell(self._begun)
+
+    def _tell(self, raw: bytes) -> None:
+        line = raw.decode("utf-8", "replace").rstrip()
+        self.last.append(line)
+        self._output.write(self.service.name, line)
+
+
+def _program(service: Service, output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *service.argv],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={"PYTHONUNBUFFERED": "1", **service.environment},
+        cwd=service.folder,
+        start_new_session=True,  # Ctrl-C is for us alone; we pass it on in order
+    )
+
+
+def _fork(service: Service, output: int) -> Fork:
+    """What `python -m module …` would do, with what is imported here."""
+    python, option, module, *arguments = service.argv
+    if (python, option) != (sys.executable, "-m"):
+        raise ValueError(f"{service.name} is no Python module: {service.argv}")
+
+    def work() -> None:
+        os.environ.clear()
+        os.environ.update(service.environment)
+        os.chdir(service.folder)
+        sys.argv[:] = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+    return Fork(work, f"devflow-{service.name}", output)

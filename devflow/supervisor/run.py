@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -12,6 +12,7 @@ from types import FrameType
 from devflow.core.settings import Settings
 from devflow.supervisor import ports
 from devflow.supervisor.child import Child
+from devflow.supervisor.fork import Fork
 from devflow.supervisor.lock import only_one
 from devflow.supervisor.output import Output
 from devflow.supervisor.services import Service
@@ -35,7 +36,7 @@ def run(
 ) -> int:
     """Run until TERM, INT, or a process that cannot start; returns the exit code. Call it from the main thread.
 
-    `on_ready` is called once, in a thread of its own, when every service answers. Raises `Conflict` when another
+    `on_ready` is called once, in a process of its own, when every service answers. Raises `Conflict` when another
     DevFlow holds the data folder or a port is taken.
     """
     with only_one(settings.folder, settings.public_url):
@@ -48,11 +49,11 @@ def _greet(supervisor: Supervisor, settings: Settings, on_ready: Callable[[], No
     supervisor.output.say(f"DevFlow is ready: {settings.public_url}")
     supervisor.output.say(f"Log: {supervisor.output.file} - stop with Ctrl-C.")
     if on_ready is not None:
-        threading.Thread(target=on_ready, name="on-ready", daemon=True).start()
+        supervisor.beside(on_ready)
 
 
 class Supervisor:
-    """The loop. Everything happens in the main thread, so the children live as long as it does."""
+    """The loop. Everything happens in one thread: children live as long as it does, and forks are safe."""
 
     def __init__(self, services: Sequence[Service], output: Output) -> None:
         self.output = output
@@ -60,6 +61,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._crashes: dict[str, int] = dict.fromkeys(self._services, 0)
         self._restart_at: dict[str, float] = {}
+        self._helper: Fork | None = None
         self._signals = 0
         self._ready = False
         self._code = 0
@@ -75,6 +77,10 @@ class Supervisor:
                 signal.signal(sign, handler)
             self.output.close()
         return self._code
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Do this in a process of its own, which ends with us and is not started again."""
+        self._helper = Fork(work, "devflow-up")
 
     def _hear(self, sign: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -95,7 +101,13 @@ class Supervisor:
                 elif time.monotonic() > complain_at:
                     complain_at += _PATIENCE
                     self.output.say(f"Still waiting for {', '.join(waiting)}; the log above says what it is doing.")
-            time.sleep(_POLL)
+            self._pause()
+
+    def _pause(self) -> None:
+        """A moment; lines that come meanwhile are handed on."""
+        speaking = {child.pipe: child for child in self._children.values() if not child.silent}
+        for pipe in select.select(list(speaking), [], [], _POLL)[0]:
+            speaking[pipe].hear()
 
     def _start(self, service: Service) -> None:
         self._restart_at.pop(service.name, None)
@@ -107,6 +119,8 @@ class Supervisor:
 
     def _look_after(self) -> None:
         """Notice crashes, and restart what has waited long enough."""
+        if self._helper is not None and self._helper.poll() is not None:
+            self._helper = None
         now = time.monotonic()
         for name, child in list(self._children.items()):
             if name in self._restart_at:
@@ -133,6 +147,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Level by level; a second signal kills."""
+        if self._helper is not None:
+            self._helper.terminate()
         alive = [child for child in self._children.values() if child.code is None]
         if alive:
             self.output.say("Stopping …")
@@ -152,7 +168,7 @@ class Supervisor:
                     killed.add(child.service.name)
                     self.output.say(f"{child.service.name} did not stop in time and is killed.")
                     child.kill()
-            time.sleep(_POLL)
+            self._pause()
         for child in children:
             child.finish()
             child.kill()

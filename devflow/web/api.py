@@ -1,4 +1,4 @@
-"""One decorator for every JSON endpoint; the only room that knows the OpenAPI library.
+"""One decorator for every JSON endpoint; `web/openapi.py` tells the world about them.
 
     @bp.post("", calls=service.create, status=201, raises=(Conflict,))
     def create(body: ProjectIn) -> ProjectOut:
@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
+from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
 
 from flask import Blueprint, Flask, Response, request
-from pydantic import BaseModel, Field, TypeAdapter, create_model
-from spectree import Response as Answers
-from spectree import SecurityScheme, SpecTree
-from spectree.models import SecureType, SecuritySchemeData
+from pydantic import BaseModel, TypeAdapter
 from werkzeug.exceptions import BadRequest as BrokenBody
 
 from devflow.core.access import OPEN
@@ -33,26 +31,6 @@ PREFIXES = ("/api/v1", "/api")
 """Both answer alike; the document lists the first."""
 
 
-class Meta(BaseModel):
-    timestamp: str
-    version: str
-    request_id: str
-    pagination: dict[str, Any] | None = None
-
-
-class ErrorBody(BaseModel):
-    code: str
-    message: str
-    status_code: int
-    details: dict[str, Any] = Field(default_factory=dict)
-
-
-class ErrorEnvelope(BaseModel):
-    success: bool = False
-    error: ErrorBody
-    meta: Meta
-
-
 @dataclass(frozen=True)
 class Said:
     """An answer with a message for people, or with figures beside the data."""
@@ -62,34 +40,31 @@ class Said:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def _schema_name(model: Any) -> str:
-    return model.__name__.replace("[", "Of").replace("]", "")
+@dataclass(frozen=True)
+class Operation:
+    """What there is to say about an endpoint."""
+
+    name: str
+    tag: str
+    calls: UseCase[Any]
+    query: type[BaseModel] | None
+    body: type[BaseModel] | None
+    returns: Any
+    status: int
+    raises: tuple[type[DomainError], ...]
 
 
-spec = SpecTree(
-    "flask",
-    title="DevFlow",
-    version="1.0.0",
-    path="api/v1/docs",
-    mode="strict",
-    annotations=False,
-    validation_error_model=ErrorEnvelope,
-    naming_strategy=_schema_name,
-    nested_naming_strategy=lambda _parent, child: child,
-    security_schemes=[
-        SecurityScheme(name="bearer", data=SecuritySchemeData(type=SecureType.HTTP, scheme="bearer"))  # type: ignore[call-arg]
-    ],
-)
-_envelopes: dict[str, type[BaseModel]] = {}
+def operation_of(view: Callable[..., Any]) -> Operation | None:
+    """What a view function is documented as; None when it is no JSON endpoint."""
+    found = getattr(view, "operation", None)
+    return found if isinstance(found, Operation) else None
 
 
 def document(app: Flask) -> dict[str, Any]:
     """The OpenAPI document of everything this app answers."""
-    spec.app = app
-    vars(spec).pop("_spec", None)  # routes differ between apps; the library remembers the first
-    whole = dict(spec.spec)
-    whole["paths"] = {path: item for path, item in whole["paths"].items() if path.startswith(PREFIXES[0] + "/")}
-    return whole
+    # By name: the library and its models cost memory that no other request needs.
+    described: dict[str, Any] = import_module("devflow.web.openapi").document(app)
+    return described
 
 
 class ApiBlueprint(Blueprint):
@@ -138,8 +113,6 @@ class ApiBlueprint(Blueprint):
             hints = get_type_hints(view)
             body, asked, returns = hints.get("body"), hints.get("query"), hints.get("return")
             adapter = None if returns in (None, type(None), Said, Response) else TypeAdapter(_item(returns))
-            failures = {f"HTTP_{code}": ErrorEnvelope for code in _statuses(is_open, body, asked, raises)}
-            documented = Answers(**{f"HTTP_{status}": _envelope(returns)}, **failures)
 
             @wraps(view)
             def endpoint(**path: Any) -> Response:
@@ -153,32 +126,13 @@ class ApiBlueprint(Blueprint):
                     path["body"] = checked(body, _json())
                 return _answer(view(**path), adapter, status, unwrapped)
 
-            described = spec.validate(
-                query=asked,
-                json=body,
-                resp=documented,
-                tags=[self.name],
-                security={} if is_open else {"bearer": []},
-                operation_id=f"{self.name}.{view.__name__}",
-                skip_validation=True,
-            )(endpoint)
-            described.calls = calls  # type: ignore[attr-defined]
-            self.add_url_rule(rule, view.__name__, described, methods=list(methods))
-            self._operations[view.__name__] = (described, methods)
+            facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises)
+            endpoint.operation = facts  # type: ignore[attr-defined]
+            self.add_url_rule(rule, view.__name__, endpoint, methods=list(methods))
+            self._operations[view.__name__] = (endpoint, methods)
             return view
 
         return decorate
-
-
-def _statuses(is_open: bool, body: Any, asked: Any, raises: tuple[type[DomainError], ...]) -> set[int]:
-    found = {error.status for error in raises}
-    if not is_open:
-        found |= {401, 403}
-    if body is not None:
-        found |= {400, 422}
-    if asked is not None:
-        found |= {422}
-    return found
 
 
 def _json() -> Any:
@@ -223,21 +177,3 @@ def _plain(result: Any, adapter: TypeAdapter[Any] | None) -> Any:
     if isinstance(result, list):
         return [_plain(item, adapter) for item in result]
     return adapter.dump_python(adapter.validate_python(result, from_attributes=True), mode="json")
-
-
-def _envelope(returns: Any) -> type[BaseModel]:
-    """The documented shape of an answer: one envelope class for each kind of data."""
-    if returns in (None, type(None), Said, Response):
-        data: Any = Any
-        name = "MessageEnvelope"
-    else:
-        item: Any = _item(returns)
-        many = get_origin(returns) in (Page, list)
-        data = list[item] if many else item  # type: ignore[valid-type]
-        name = f"{getattr(item, '__name__', 'Any')}{'List' if many else ''}Envelope"
-    if name not in _envelopes:
-        present = None if data is Any else ...
-        _envelopes[name] = create_model(
-            name, success=(bool, True), data=(data, present), message=(str | None, None), meta=(Meta, ...)
-        )
-    return _envelopes[name]
