@@ -67,7 +67,7 @@ class GitClient:
                 time.monotonic() + limits.seconds,
                 folder=destination,
                 size=limits.size,
-                on_line=lambda line: on_line(render.masked(line, address)),
+                on_line=lambda line: on_line(render.masked(line, address).replace(f"{destination}/", "")),
                 cancelled=cancelled,
                 cwd=destination,
             )
@@ -195,7 +195,8 @@ class _Checkout:
             shutil.rmtree(self.folder / ".git/modules", ignore_errors=True)
             result = self.runner.git(*update)
         if not result.ok:
-            raise failures.no_submodule(render.masked(result.err, self.address), self.address)
+            told = render.masked(result.err, self.address).replace(f"{self.folder}/", "")
+            raise failures.no_submodule(told)
 
     def _names(self) -> list[str]:
         """Branches and tags of the remote, for a helpful answer."""

@@ -108,7 +108,7 @@ def explain(text: str, address: Address) -> Failure:
     place = re.sub(r"^\w+://", "", address.origin) or "This server"
     if known:
         return Failure(known.cause, known.message.format(place=place, url=address.url), known.hint)
-    return Failure("clone_failed", f"Git could not read {address.url}: {_last_words(text)}", "")
+    return Failure("clone_failed", f"Git could not read {address.url}: {_last_words(text)}.", "")
 
 
 def to_invalid(failure: Failure) -> Invalid:
@@ -159,12 +159,12 @@ def no_commit(commit: str) -> StepFailed:
     )
 
 
-def no_submodule(text: str, address: Address) -> StepFailed:
+def no_submodule(text: str) -> StepFailed:
     """Names the submodule if git did."""
     named = re.search(r"submodule path '([^']+)'|Failed to clone '([^']+)'|for submodule path '([^']+)'", text)
     name = next((group for group in named.groups() if group), "") if named else ""
     return StepFailed(
-        f"The submodule {name} could not be fetched: {_last_words(text)}"
+        f"The submodule {name} could not be fetched: {_last_words(text)}."
         if name
         else "A submodule could not be fetched.",
         cause="submodule_failed",
@@ -173,7 +173,7 @@ def no_submodule(text: str, address: Address) -> StepFailed:
 
 
 def _last_words(text: str) -> str:
-    """The line that says most: git's own `fatal:` or `error:`, else the last one."""
+    """The line that says most: git's own `fatal:` or `error:`, else the last one; without its full stop."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))]
-    return (telling or lines or ["it gave no reason"])[0 if telling else -1][:300]
+    return (telling or lines or ["it gave no reason"])[0 if telling else -1][:300].rstrip(".")
