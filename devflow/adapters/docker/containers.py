@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from docker.errors import APIError, ImageNotFound
@@ -67,7 +68,7 @@ class Containers:
     def run_to_end(self, spec: RunSpec, on_output: OnOutput, cancelled: Callable[[], bool]) -> int:
         guard = Guard(cancelled, spec.limits.seconds, "timeout", "The command")
         guard.check()
-        container = self.create(spec)
+        container = self.create(replace(spec, restart=False))  # or its end would never come
         output = Output(self._connection, container)
         try:
             output.open()
