@@ -13,7 +13,8 @@ from flask_migrate import downgrade
 
 from devflow.adapters.caddy.process import prepare
 from devflow.adapters.docker.baseimages import DockerBaseImages
-from devflow.app import create_app, edge_of
+from devflow.app import ROOT, create_app, edge_of
+from devflow.core import settings_doc
 from devflow.core.access import anonymous
 from devflow.core.errors import DomainError
 from devflow.core.ids import new_id
@@ -141,6 +142,17 @@ def downgrade_database(revision: str) -> None:
     app = create_app()
     with app.app_context():
         downgrade(revision=revision)
+
+
+@main.command("settings")
+@click.option("--write", "rewrite", is_flag=True, help="Write docs/configuration.md and .env.example anew.")
+def show_settings(rewrite: bool) -> None:
+    """Every setting, as docs/configuration.md has it."""
+    if rewrite:
+        for path in settings_doc.write(ROOT):
+            click.echo(f"wrote {path.name}")
+    else:
+        click.echo(settings_doc.configuration())
 
 
 @main.command()

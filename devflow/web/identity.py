@@ -71,9 +71,11 @@ def _visitor(actor: Actor | None, key: str) -> Visitor | None:
 
 
 def bearer_token(asked: Request) -> str:
-    """The token of an Authorization header, or nothing."""
+    """The token of an Authorization header, or of `?token=` where a browser can send no header: on a WebSocket."""
     scheme, _, token = asked.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return asked.args.get("token", "") if asked.headers.get("Upgrade", "").lower() == "websocket" else ""
 
 
 def visitor() -> Visitor | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
 from devflow.core.settings import Settings
 from devflow.features.accounts import service as accounts
 from devflow.features.settings import service as platform
+from devflow.features.site import rules
+from devflow.web.api import document
 from devflow.web.pages import render
 from devflow.web.ports import port
 
@@ -24,6 +26,12 @@ def landing() -> ResponseReturnValue:
 @bp.get("/terms")
 def terms() -> ResponseReturnValue:
     return render("site/terms.html")
+
+
+@bp.get("/docs")
+def docs() -> ResponseReturnValue:
+    """The API, from its own document."""
+    return render("site/docs.html", groups=rules.reference(document(current_app)), base=port(Settings).public_url)
 
 
 @bp.get("/privacy")
