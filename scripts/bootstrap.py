@@ -21,6 +21,8 @@ LOG = ROOT / "var" / "bootstrap.log"
 DAEMON_LOG = ROOT / "var" / "log" / "dockerd.log"
 ENGINE_PATIENCE = 60.0
 """Seconds a freshly started engine may take to answer."""
+WHOLE_BUILD_LOGS = {"BUILDKIT_STEP_LOG_MAX_SIZE": "-1", "BUILDKIT_STEP_LOG_MAX_SPEED": "-1"}
+"""BuildKit would cut what a build step prints at 1 MiB and 100 KiB/s."""
 ENGINE_PACKAGES = {"docker.io": "dockerd", "iptables": "iptables"}
 """Package to what shows that it is there: a command, a file, or a folder."""
 IMAGE_PACKAGES = {
@@ -155,7 +157,13 @@ def start_engine() -> None:
         DAEMON_LOG.parent.mkdir(parents=True, exist_ok=True)
         with DAEMON_LOG.open("ab") as log:
             process = subprocess.Popen(
-                ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+                ["dockerd"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+                env=os.environ | WHOLE_BUILD_LOGS,
             )
     deadline = time.monotonic() + ENGINE_PATIENCE
     while problem := ping(engine_address()):
