@@ -127,7 +127,7 @@ class ApiBlueprint(Blueprint):
                 return _answer(view(**path), adapter, status, unwrapped)
 
             facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises)
-            endpoint.operation = facts  # type: ignore[attr-defined]
+            endpoint.operation, endpoint.calls = facts, calls  # type: ignore[attr-defined]
             self.add_url_rule(rule, view.__name__, endpoint, methods=list(methods))
             self._operations[view.__name__] = (endpoint, methods)
             return view

@@ -48,7 +48,24 @@ def document(app: Flask) -> dict[str, Any]:
         spec.describe(view)
     whole = dict(spec.spec)
     whole["paths"] = {path: item for path, item in whole["paths"].items() if path.startswith(PREFIXES[0] + "/")}
+    _tell_apart(whole["paths"])
     return whole
+
+
+def _tell_apart(paths: dict[str, dict[str, Any]]) -> None:
+    """An id of its own for each operation, also where one view answers several methods or addresses."""
+    taken: set[str] = set()
+    for item in paths.values():
+        for method, operation in item.items():
+            name = operation["operationId"]
+            if name in taken:
+                name = f"{name}.{method}"
+            number = 2
+            while name in taken:
+                name = f"{operation['operationId']}.{method}{number}"
+                number += 1
+            operation["operationId"] = name
+            taken.add(name)
 
 
 class Spec(SpecTree):
@@ -102,8 +119,9 @@ class Spec(SpecTree):
             data = list[item] if many else item  # type: ignore[valid-type]
             name = f"{getattr(item, '__name__', 'Any')}{'List' if many else ''}Envelope"
         if name not in self._envelopes:
+            present = None if data is Any else ...
             self._envelopes[name] = create_model(
-                name, success=(bool, True), data=(data, None), message=(str | None, None), meta=(Meta, ...)
+                name, success=(bool, True), data=(data, present), message=(str | None, None), meta=(Meta, ...)
             )
         return self._envelopes[name]
 
