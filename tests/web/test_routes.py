@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from devflow.core.access import OPEN, TEAM_ROLES, Permission
 from devflow.core.db import db
 from devflow.features.teams.models import Member
+from devflow.web.api import operation_of
 from tests.conftest import Person, csrf
 
 P = Permission
@@ -19,6 +20,7 @@ ANYBODY, SIGNED_IN = "anybody", "signed in"
 PAGES: dict[str, str | Permission] = {
     "static": ANYBODY,
     "site.landing": ANYBODY,
+    "site.docs": ANYBODY,
     "site.terms": ANYBODY,
     "site.privacy": ANYBODY,
     "accounts.login": ANYBODY,
@@ -84,7 +86,7 @@ def test_every_route_says_who_may_use_it(app: Flask) -> None:
         for endpoint, _, _ in _rules(app)
         if endpoint not in PAGES
         and endpoint not in OUTSIDE_THE_PATTERN
-        and not hasattr(app.view_functions[endpoint], "calls")
+        and operation_of(app.view_functions[endpoint]) is None
     ]
     assert unknown == []
     gone = [endpoint for endpoint in PAGES if endpoint not in app.view_functions]
@@ -107,8 +109,8 @@ def test_strangers_are_turned_away_everywhere(app: Flask, things: dict[str, str]
     for endpoint, rule, methods in _rules(app):
         if PAGES.get(endpoint) == ANYBODY or endpoint in OUTSIDE_THE_PATTERN:
             continue
-        calls = getattr(app.view_functions[endpoint], "calls", None)
-        if calls is not None and calls.permission in OPEN:
+        operation = operation_of(app.view_functions[endpoint])
+        if operation is not None and operation.calls.permission in OPEN:
             continue
         for method in methods:
             answer = client.open(_address(rule, things), method=method, data={"csrf_token": csrf(client)})
@@ -158,16 +160,16 @@ def test_a_role_may_do_exactly_what_the_table_says(
     headers = {"Authorization": f"Bearer {bob.token}"}
     wrong = []
     for endpoint, rule, methods in _rules(app):
-        calls = getattr(app.view_functions[endpoint], "calls", None)
+        operation = operation_of(app.view_functions[endpoint])
         scoped = {"<project_id>", "<deployment_id>"} & set(_words(rule))
-        if calls is None or not scoped or not endpoint.startswith("api."):
+        if operation is None or not scoped or not endpoint.startswith("api."):
             continue
         for method in methods:
-            if method in ("DELETE",) and calls.permission in TEAM_ROLES[role]:
+            if method in ("DELETE",) and operation.calls.permission in TEAM_ROLES[role]:
                 continue  # it would take away what the others are tried on
             body = {"variables": {}, "target_deployment_id": things["deployment_id"]}
             answer = bob.client.open(_address(rule, things), method=method, json=body, headers=headers)
-            allowed = calls.permission in TEAM_ROLES[role]
+            allowed = operation.calls.permission in TEAM_ROLES[role]
             refused = answer.status_code == 403
             if refused == allowed:
                 wrong.append((endpoint, method, answer.status_code))
