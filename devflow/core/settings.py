@@ -145,8 +145,9 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """The database in use."""
-        return self.database_url or f"sqlite:///{self.folder / 'devflow.db'}"
+        """The database in use; `postgres://` as hosting services write it is understood."""
+        url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url)
+        return url or f"sqlite:///{self.folder / 'devflow.db'}"
 
     @property
     def folder(self) -> Path:

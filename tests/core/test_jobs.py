@@ -136,7 +136,7 @@ def test_of_many_that_reach_for_a_job_one_gets_it(store: str, tmp_path: Path) ->
     overrides = {"environment": "test", "data_dir": tmp_path / "data"}
     with fresh_database() if store == "postgresql" else _nothing() as url:
         if url:
-            overrides["database_url"] = url.replace("postgresql://", "postgresql+psycopg://")
+            overrides["database_url"] = url
         app = create_app(overrides)
         with app.app_context():
             db.create_all()
