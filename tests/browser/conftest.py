@@ -1,0 +1,53 @@
+"""A fresh platform and a real browser. Any page error, console error or policy violation fails the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.journeys.platform import Platform
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def fresh_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """`devflow up` without an account."""
+    running = Platform(tmp_path_factory.mktemp("browser")).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser, fresh_platform: Platform) -> Iterator[BrowserContext]:
+    made = chromium.new_context(
+        base_url=f"http://localhost:{fresh_platform.http_port}", viewport={"width": 1280, "height": 900}
+    )
+    made.set_default_timeout(20_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    yield opened
+    # A refused form and a socket that comes back are told by the browser itself, and are part of the stories.
+    assert [text for text in wrong if "status of 4" not in text and "WebSocket" not in text] == []
