@@ -13,7 +13,6 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify, session, url_for
 from flask.json.provider import JSONProvider
-from flask_migrate import Migrate
 from orjson import dumps as orjson_dumps
 from orjson import loads as orjson_loads
 
@@ -85,7 +84,6 @@ def _configure(app: Flask, settings: Settings) -> None:
     settings.folder.mkdir(parents=True, exist_ok=True)
     crypto.use(settings.encryption_keys.get_secret_value())
     db.db.init_app(app)
-    Migrate(app, db.db, directory=str(ROOT / "migrations"), render_as_batch=True, compare_type=True)
 
 
 def _provide(app: Flask, settings: Settings, adapters: Mapping[type, Any]) -> None:

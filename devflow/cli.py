@@ -5,27 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
-from flask_migrate import downgrade
 
-from devflow.adapters.caddy.process import prepare
 from devflow.adapters.docker.baseimages import DockerBaseImages
-from devflow.app import ROOT, create_app, edge_of
+from devflow.app import ROOT, create_app
 from devflow.core import settings_doc
 from devflow.core.access import anonymous
 from devflow.core.errors import DomainError
 from devflow.core.ids import new_id
-from devflow.core.settings import Settings, load
+from devflow.core.settings import load
 from devflow.demo import run_demo
 from devflow.features.accounts import service as accounts
 from devflow.features.accounts.schemas import SignUpIn
 from devflow.ports.doctor import Doctor
-from devflow.store import migrate
-from devflow.supervisor.run import run as supervise
-from devflow.supervisor.services import services
+from devflow.together import up as run_all
 from devflow.web.api import document
 from devflow.web.pages import checked
 from devflow.web.ports import port
@@ -49,21 +46,14 @@ def main() -> None:
 @main.command()
 def up() -> None:
     """Start web, worker and edge, and keep them running."""
-    settings = load()
-    migrate(settings)
-    sys.exit(supervise(settings, services(settings, _edge_command(settings))))
+    sys.exit(run_all(load()))
 
 
 @main.command()
 def demo() -> None:
     """Like `up`, and deploy the sample app."""
     settings = load()
-    migrate(settings)
-    sys.exit(supervise(settings, services(settings, _edge_command(settings)), on_ready=lambda: run_demo(settings)))
-
-
-def _edge_command(settings: Settings) -> Any:
-    return None if settings.edge_external else prepare(edge_of(settings).settings)
+    sys.exit(run_all(settings, on_ready=lambda: run_demo(settings)))
 
 
 @main.command()
@@ -132,16 +122,19 @@ def database() -> None:
 @database.command("upgrade")
 def upgrade_database() -> None:
     """Bring the schema to this version."""
-    migrate(load())
+    _store().migrate(load())
 
 
 @database.command("downgrade")
 @click.argument("revision")
 def downgrade_database(revision: str) -> None:
     """Take the schema back to a revision."""
-    app = create_app()
-    with app.app_context():
-        downgrade(revision=revision)
+    _store().downgrade(load(), revision)
+
+
+def _store() -> Any:
+    """By name: `devflow up` lives long and needs no migration tools."""
+    return import_module("devflow.store")
 
 
 @main.command("settings")

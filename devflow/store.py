@@ -9,10 +9,13 @@ from contextlib import closing
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask_migrate import Config, upgrade
+from flask import Flask
+from flask_migrate import Config, Migrate, upgrade
+from flask_migrate import downgrade as down
 from sqlalchemy import create_engine, text
 
 from devflow.app import ROOT, create_app
+from devflow.core.db import db
 from devflow.core.settings import Settings
 
 LOCK = 0x0DEF_F100
@@ -36,11 +39,23 @@ def migrate(settings: Settings) -> None:
                     return
                 if before and engine.dialect.name == "sqlite":
                     _copy(settings, before)
-                app = create_app({name: getattr(settings, name) for name in type(settings).model_fields})
-                with app.app_context():
+                with _migrating(settings).app_context():
                     upgrade()
         finally:
             engine.dispose()
+
+
+def downgrade(settings: Settings, revision: str) -> None:
+    """Take the schema back to a revision."""
+    with _migrating(settings).app_context():
+        down(revision=revision)
+
+
+def _migrating(settings: Settings) -> Flask:
+    """An app that knows its migrations; the one that serves does without Alembic."""
+    app = create_app({name: getattr(settings, name) for name in type(settings).model_fields})
+    Migrate(app, db, directory=str(ROOT / "migrations"), render_as_batch=True, compare_type=True)
+    return app
 
 
 def _head() -> str | None:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import quantiles
 
-from devflow.adapters.logs import ChunkedLogs, PostgresLogs, SqliteLogs
+from devflow.adapters.logs import ChunkedLogs, SqliteLogs
+from devflow.adapters.logs.postgres import PostgresLogs
 from tests.postgres_fixture import fresh_database
 from tests.web.hub_server import Server
 from tests.web.socket_client import watch

@@ -67,6 +67,7 @@ class Platform:
             "STOP_GRACE": "2",
             "LEASE": "3",
             "MIN_FREE_DISK": "100",
+            "MAX_BUILD_SIZE": "20",
             **self.environment,
         }
 
@@ -105,10 +106,10 @@ class Platform:
 
     def child(self, name: str) -> psutil.Process:
         """A service's process: `worker`, `web` or `edge`."""
-        words = {"worker": "devflow.worker", "web": "gunicorn", "edge": "caddy"}
+        names = {"worker": "devflow-worker", "web": "devflow-web", "edge": "caddy"}
         assert self.process is not None
         for process in psutil.Process(self.process.pid).children():
-            if any(words[name] in part for part in process.cmdline()):
+            if Path(f"/proc/{process.pid}/comm").read_text().strip() == names[name]:
                 return process
         raise AssertionError(f"no {name} process is running")
 

@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 import pytest
 
-from devflow.adapters.logs import ChunkedLogs, PostgresLogs, SqliteLogs
+from devflow.adapters.logs import ChunkedLogs, SqliteLogs
 from devflow.adapters.logs import writer as writing
 from devflow.adapters.logs.masking import Mask
+from devflow.adapters.logs.postgres import PostgresLogs
 from devflow.adapters.logs.render import CHUNK_LINES
 from devflow.core.errors import Unavailable
 from devflow.ports.logs import Line, Logs

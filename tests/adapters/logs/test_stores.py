@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devflow.adapters.logs import PostgresLogs, SqliteLogs, open_logs
+from devflow.adapters.logs import SqliteLogs, open_logs
+from devflow.adapters.logs.postgres import PostgresLogs
 from devflow.core.errors import Unavailable
 from devflow.core.settings import Settings
 from tests.ports.test_logs import fill, messages
