@@ -78,9 +78,47 @@ def field_errors(error: ValidationError) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"]) or "_"
-        text = problem["msg"].removeprefix("Value error, ")
-        fields.setdefault(name, []).append(text[:1].upper() + text[1:])
+        fields.setdefault(name, []).append(sentence(problem))
     return fields
+
+
+_SENTENCES = {
+    "missing": "Needed.",
+    "string_too_short": "At least {min_length} characters.",
+    "string_too_long": "At most {max_length} characters.",
+    "greater_than_equal": "At least {ge}.",
+    "greater_than": "More than {gt}.",
+    "less_than_equal": "At most {le}.",
+    "less_than": "Less than {lt}.",
+    "int_parsing": "A whole number.",
+    "int_type": "A whole number.",
+    "int_from_float": "A whole number.",
+    "float_parsing": "A number.",
+    "float_type": "A number.",
+    "bool_parsing": "Yes or no (true or false).",
+    "bool_type": "Yes or no (true or false).",
+    "string_type": "A text.",
+    "list_type": "A list.",
+    "dict_type": "An object.",
+    "literal_error": "One of {expected}.",
+    "enum": "One of {expected}.",
+    "datetime_from_date_parsing": "A date such as 2026-01-31 or 2026-01-31T12:00:00Z.",
+    "datetime_parsing": "A date such as 2026-01-31 or 2026-01-31T12:00:00Z.",
+    "datetime_type": "A date such as 2026-01-31 or 2026-01-31T12:00:00Z.",
+    "string_pattern_mismatch": "This is not written as it has to be.",
+}
+"""The library's kinds of errors in our words (design.md section 7): what is accepted."""
+
+
+def sentence(problem: Any) -> str:
+    """One validation error for people."""
+    known = _SENTENCES.get(problem["type"])
+    if known == "At least {min_length} characters." and problem["ctx"]["min_length"] == 1:
+        return "Needed."
+    if known is not None:
+        return known.format(**problem.get("ctx", {}))
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return text[:1].upper() + text[1:]
 
 
 def checked(schema: type[Schema], values: Any) -> Schema:

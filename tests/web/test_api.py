@@ -60,6 +60,22 @@ def test_an_error_says_what_and_why(
         assert error["details"]["errors"] and "VALIDATION_FAILED" in error["details"]["aliases"]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("port", 70_000, "At most 65535."),
+        ("port", "many", "A whole number."),
+        ("name", "x" * 300, "At most 255 characters."),
+        ("repository_url", "", "Needed."),
+        ("size", "huge", "One of '', 'small', 'medium' or 'large'."),
+        ("health_path", "up", "Start the path with a slash: /up"),
+    ],
+)
+def test_a_field_says_what_it_takes(ann: Person, field: str, value: Any, says: str) -> None:
+    error = ann.call("POST", "/projects", 422, **{"repository_url": "https://example.com/a", field: value})
+    assert error["details"]["errors"] == [{"field": field, "message": says}]
+
+
 def test_a_body_over_the_limit_is_refused(ann: Person) -> None:
     headers = {"Authorization": f"Bearer {ann.token}", "Content-Type": "application/json"}
     answer = ann.client.post("/api/v1/projects", data=b'{"name": "' + b"x" * 3_000_000 + b'"}', headers=headers)

@@ -16,7 +16,8 @@ _EMAIL = re.compile(r"[^@\s<>\"',;:\\()\[\]]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-
 def email_address(value: str) -> str:
     """An address in one spelling, so that two spellings cannot be two people."""
     plain = unicodedata.normalize("NFKC", value).strip().lower()
-    if len(plain) > 254 or not _EMAIL.fullmatch(plain) or not plain.isascii() or ".." in plain:
+    domain = plain.rpartition("@")[2]
+    if len(plain) > 254 or not _EMAIL.fullmatch(plain) or not plain.isascii() or ".." in plain or "." not in domain:
         raise ValueError("Write an e-mail address such as ada@example.com.")
     return plain
 

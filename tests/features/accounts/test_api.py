@@ -21,6 +21,7 @@ def test_the_first_account_is_the_administrator_and_only_that(person: Callable[.
     [
         {"name": "Ann", "email": "not an address", "password": PASSWORD},
         {"name": "Ann", "email": "a@b@c.de", "password": PASSWORD},
+        {"name": "Ann", "email": "ann@nodots", "password": PASSWORD},
         {"name": "Ann", "email": "änn@example.com", "password": PASSWORD},
         {"name": "Ann", "email": "ann@example.com", "password": "short"},
         {"name": "", "email": "ann@example.com", "password": PASSWORD},
