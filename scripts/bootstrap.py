@@ -21,8 +21,9 @@ LOG = ROOT / "var" / "bootstrap.log"
 DAEMON_LOG = ROOT / "var" / "log" / "dockerd.log"
 ENGINE_PATIENCE = 60.0
 """Seconds a freshly started engine may take to answer."""
-WHOLE_BUILD_LOGS = {"BUILDKIT_STEP_LOG_MAX_SIZE": "-1", "BUILDKIT_STEP_LOG_MAX_SPEED": "-1"}
-"""BuildKit would cut what a build step prints at 1 MiB and 100 KiB/s."""
+WHOLE_BUILD_LOGS = {"BUILDKIT_STEP_LOG_MAX_SIZE": "2147483647", "BUILDKIT_STEP_LOG_MAX_SPEED": "2147483647"}
+"""BuildKit would cut what a build step prints at 1 MiB and 100 KiB/s. -1 means no limit to newer ones alone: that of
+Docker 20.10 then drops every line."""
 ENGINE_PACKAGES = {"docker.io": "dockerd", "iptables": "iptables"}
 """Package to what shows that it is there: a command, a file, or a folder."""
 IMAGE_PACKAGES = {
@@ -41,6 +42,7 @@ TEST_PACKAGES = {
     "openssh-server": "/usr/sbin/sshd",
     "openssh-client": "ssh-keygen",
     "docker-registry": "docker-registry",
+    "pebble": "pebble",
     "fonts-liberation": "/usr/share/fonts/truetype/liberation",
 }
 

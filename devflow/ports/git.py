@@ -72,5 +72,6 @@ class Git(Protocol):
         """Shallow clone of branch or tag `ref` (exactly `commit` when given) with submodules, without hooks.
 
         Raises `StepFailed` (cause `repository_empty`, `branch_not_found`, `commit_not_found`, `submodule_failed`,
-        `repository_too_large`, `access_denied`, `clone_timeout`, `unsafe_symlink`, `clone_failed`) or `Cancelled`."""
+        `repository_too_large`, `access_denied`, `clone_timeout`, `unsafe_symlink`, `disk_full`, `clone_failed`)
+        or `Cancelled`."""
         ...

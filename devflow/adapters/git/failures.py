@@ -67,7 +67,7 @@ _FORBIDDEN_TRANSPORT = Failure(
     "The repository leads to an address that is not https or ssh.",
     "Change that address to https or ssh.",
 )
-_FULL = Failure("clone_failed", "The disk of this server is full.", "An administrator has to free space.")
+_FULL = Failure("disk_full", "The disk of this server is full.", "An administrator has to free space.")
 _LOST = Failure("clone_failed", "The connection to {place} was lost.", "Try again.")
 
 _SIGNS: tuple[tuple[str, Failure], ...] = (

@@ -14,7 +14,7 @@ from devflow.core.errors import Cancelled, DomainError, StepFailed, Unavailable
 from devflow.features.deployments.pipeline import source
 from devflow.features.deployments.pipeline.gate import wait_until_healthy
 from devflow.features.deployments.pipeline.spoken import AppOutput
-from devflow.features.deployments.pipeline.tools import Tools
+from devflow.features.deployments.pipeline.tools import Tools, is_full
 from devflow.features.deployments.pipeline.waiting import unless_cancelled
 from devflow.features.deployments.rules.plan import ATTEMPT, DEPLOYMENT, Artifact, Failure, Outcome, Plan, Report
 from devflow.ports.edge import AppRelease, Release, StaticRelease
@@ -52,12 +52,22 @@ def execute(plan: Plan, tools: Tools, report: Report) -> Outcome:
     except Exception as error:
         log.exception("Deployment %s broke", plan.deployment_id)
         _clean_up(plan, tools, keep_artifact=plan.reuse is not None)
-        wrapped = StepFailed(
-            f"DevFlow itself made a mistake: {type(error).__name__}.",
-            cause="internal",
-            hint="The server log has the details.",
+        return Outcome("failed", failure=_told(_explained(error), report))
+
+
+def _explained(error: Exception) -> StepFailed:
+    """An error nobody foresaw, or a disk that filled up meanwhile."""
+    if isinstance(error, OSError) and is_full(error):
+        return StepFailed(
+            "The disk of this server is full.",
+            cause="disk_full",
+            hint="Delete old deployments or projects, or ask an administrator for more space.",
         )
-        return Outcome("failed", failure=_told(wrapped, report))
+    return StepFailed(
+        f"DevFlow itself made a mistake: {type(error).__name__}.",
+        cause="internal",
+        hint="The server log has the details.",
+    )
 
 
 def _told(error: DomainError, report: Report) -> Failure:

@@ -14,10 +14,11 @@ from devflow.features.deployments.rules.detect import (
     Runtimes,
     build_env,
     detect,
+    plain,
     scoped_caches,
     without_mounts,
 )
-from devflow.features.deployments.rules.plan import DEPLOYMENT, Artifact, Plan, Report
+from devflow.features.deployments.rules.plan import DEPLOYMENT, MB, Artifact, Plan, Report
 from devflow.ports.engine import BuildEvent, BuildOutput, BuildSpec, Image
 from devflow.ports.git import Commit
 from devflow.ports.logs import Level
@@ -79,9 +80,13 @@ def build(plan: Plan, tools: Tools, report: Report, found: Detected) -> Artifact
 def _build_image(plan: Plan, tools: Tools, report: Report, found: Detected) -> Artifact:
     for reference in found.base_images:
         tools.images.ensure(reference, lambda line: report.log(line, step="build"), report.cancelled)
-    image = tools.engine.build(_spec(plan, tools, found), _narrate(report), report.cancelled)
+    try:
+        image = tools.engine.build(_spec(plan, tools, found), _narrate(report), report.cancelled)
+    except StepFailed as error:
+        raise _in_plain_words(error, found) from error
     try:
         if found.kind == "static":
+            _mind_size(plan, image.size)  # before it is copied: this image holds nothing but the site
             return keep_static(plan, report, found, _export(plan, tools, found, image))
     finally:
         if found.kind == "static":
@@ -96,6 +101,20 @@ def _build_image(plan: Plan, tools: Tools, report: Report, found: Detected) -> A
         command=plan.overrides.start_command if found.dockerfile else "",
         release_command=found.release_command,
     )
+
+
+def _in_plain_words(error: StepFailed, found: Detected) -> StepFailed:
+    """Why a generated Dockerfile failed, without what we added to the project's own commands."""
+    if found.dockerfile_text is None:
+        return error
+    told = plain(error.message)
+    if found.kind == "static" and told.startswith("`collect "):
+        return StepFailed(
+            f"The build made no folder {found.output_directory}.",
+            cause="output_missing",
+            hint="Correct the output directory in the project's settings, or the build command.",
+        )
+    return StepFailed(told, cause=error.cause, hint=error.hint)
 
 
 def _port(plan: Plan, found: Detected, image: Image) -> int:
@@ -139,13 +158,14 @@ def _narrate(report: Report) -> Callable[[BuildEvent], None]:
             report.log(event.text, level=_level(event), stream=event.stream, step="build")
             return
         internal = event.name.startswith("[internal]")
+        name = plain(event.name)
         if event.state == "started" and not internal:
-            report.log(event.name, level="command", step="build")
-            report.progress(min(68, 18 + done * 6), f"Building: {event.name}")
+            report.log(name, level="command", step="build")
+            report.progress(min(68, 18 + done * 6), f"Building: {name}")
         elif event.state == "cached" and not internal:
-            report.log(f"{event.name}  (cached)", level="debug", step="build")
+            report.log(f"{name}  (cached)", level="debug", step="build")
         elif event.state == "failed":
-            report.log(event.error or event.name, level="error", step="build")
+            report.log(plain(event.error) or name, level="error", step="build")
         if event.state in ("done", "cached") and not internal:
             done += 1
 
@@ -189,11 +209,15 @@ def keep_static(plan: Plan, report: Report, found: Detected, folder: Path) -> Ar
             hint="Check the output directory in the project's settings: it is where the build writes the site.",
         )
     size = folder_size(folder)
+    _mind_size(plan, size)
+    report.log(f"{len(files)} files, {size / 1_000_000:.1f} MB", level="success", step="build")
+    return Artifact(kind="static", framework=found.framework, title=found.title, folder=str(folder), spa=found.spa)
+
+
+def _mind_size(plan: Plan, size: int) -> None:
     if size > plan.max_output:
         raise StepFailed(
-            f"The site is {size // 1_000_000} MB; at most {plan.max_output // 1_000_000} MB are allowed.",
+            f"The site is {size / MB:.0f} MB; at most {plan.max_output // MB} MB are allowed.",
             cause="output_too_large",
             hint="Make the output smaller, or ask an administrator to raise MAX_BUILD_SIZE.",
         )
-    report.log(f"{len(files)} files, {size / 1_000_000:.1f} MB", level="success", step="build")
-    return Artifact(kind="static", framework=found.framework, title=found.title, folder=str(folder), spa=found.spa)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +39,11 @@ def need_disk(folder: Path, free: int) -> None:
             cause="disk_full",
             hint="Delete old deployments or projects, or ask an administrator for more space.",
         )
+
+
+def is_full(error: OSError) -> bool:
+    """Did this happen because a disk or a quota is full? `shutil.copytree` only tells by its text."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
 
 
 def folder_size(folder: Path) -> int:
