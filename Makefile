@@ -1,6 +1,8 @@
 # `make demo` and `make test` do everything on a fresh Debian or Ubuntu machine; `make` alone lists what there is.
 BIN := .venv/bin
 WORKERS ?= auto
+# What the example apps are built on; made once, so that no test waits for them.
+TEST_IMAGES := debian:13-slim python:3.13-slim node:22-slim golang:1.24 php:8.4-cli ruby:3.3-slim
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-quick lint bench images lock clean
@@ -18,6 +20,7 @@ up: ## Platform up
 
 test: ## Everything: lint, types, contracts, all tests
 	@scripts/bootstrap --test
+	@$(BIN)/devflow images build $(TEST_IMAGES)
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
