@@ -40,15 +40,15 @@ def run_demo(settings: Settings) -> None:
         if project is None:
             data = ProjectIn(repository_url=str(_repository(settings)), name="hello")
             project = projects.create(actor, data)
-        live = finding.live_of(project.id)
-        if live is None and finding.active_of(project.id) is None:
+        known = finding.live_of(project.id) is not None
+        if not known and finding.active_of(project.id) is None:
             starting.start(actor, project, DeployIn(), settings)
         url = _wait(project.id)
         seconds = time.monotonic() - began
     if url is None:
         click.echo(f"\n  The sample app could not be deployed. Its log is in the dashboard: {settings.public_url}\n")
         return
-    click.echo(f"\n  Sample app   {url}   (deployed in {seconds:.1f} s)")
+    click.echo(f"\n  Sample app   {url}   ({'as it was' if known else f'deployed in {seconds:.1f} s'})")
     click.echo(f"  Dashboard    {settings.public_url}")
     click.echo(f"  Sign in      {EMAIL}   password {password}\n")
 

@@ -39,6 +39,12 @@ def short_name(repository: str) -> str:
     return posixpath.basename(path.rstrip("/")).removesuffix(".git") or "app"
 
 
+def server_of(repository: str) -> tuple[str, str]:
+    """The scheme and server of a repository's address; two addresses on one server share a credential."""
+    parts = urlsplit(repository) if "://" in repository else urlsplit(f"ssh://{repository.partition(':')[0]}")
+    return parts.scheme.lower(), parts.netloc.rpartition("@")[2].lower()
+
+
 def parse_variables(text: str) -> tuple[dict[str, str], list[str]]:
     """KEY=VALUE lines as a mapping, and what is wrong with the rest.
 

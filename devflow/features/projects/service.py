@@ -22,6 +22,7 @@ from devflow.features.projects.schemas import (
     ProjectPatch,
     ProjectQuery,
     is_slug,
+    server_of,
     short_name,
     slug_from,
 )
@@ -157,11 +158,14 @@ def update(actor: Actor, project: Project, data: ProjectPatch) -> Project:
     variables = after.pop("environment_variables", None)
     if after.get("slug") and after["slug"] != project.slug and not slug_is_free(after["slug"]):
         raise Conflict(f"The name {after['slug']} is taken. Choose another one.")
-    if "repository_url" in after:
+    if after.get("repository_url"):
         after["repository"] = after.pop("repository_url")
-    nullable = {"port", "health_timeout", "memory_mb", "cpus", "php_version"}
+        after |= _without_token(project, after["repository"])
+    nullable = {"sealed_credential", "port", "health_timeout", "memory_mb", "cpus", "php_version"}
     after = {key: value for key, value in after.items() if value is not None or key in nullable}
     changes = audit.difference({key: getattr(project, key) for key in after}, after)
+    if "sealed_credential" in changes:
+        changes["sealed_credential"] = audit.CHANGED
     for key, value in after.items():
         setattr(project, key, value)
     if variables:
@@ -170,6 +174,12 @@ def update(actor: Actor, project: Project, data: ProjectPatch) -> Project:
         audit.record(actor, "project.updated", project, changes)
         emit(ProjectUpdated(project.id))
     return project
+
+
+def _without_token(project: Project, repository: str) -> dict[str, Any]:
+    """A token stays with the server it was given for: whoever moves the project elsewhere has to give a new one."""
+    moved = server_of(repository) != server_of(project.repository)
+    return {"access": "public", "sealed_credential": None} if moved and project.access == "token" else {}
 
 
 @query(Permission.PROJECTS_READ, on=find)

@@ -93,6 +93,28 @@ def test_a_private_repository_needs_its_credential(app: Flask, ann: Person) -> N
         assert "gitsecret" not in str(list(db.session.execute(text("select * from projects"))))
 
 
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("https://example.com/other.git", True),
+        ("https://EXAMPLE.com/team/shop", True),
+        ("https://evil.example/team/shop.git", False),
+        ("http://example.com/team/shop.git", False),
+        ("https://example.com:444/team/shop.git", False),
+        ("https://example.com@evil.example/shop.git", False),
+    ],
+)
+def test_a_token_does_not_follow_a_project_to_another_server(ann: Person, address: str, kept: bool) -> None:
+    made = ann.call("POST", "/projects", 201, repository_url=URL, access="token", token="gitsecret-123")
+    ann.call("PATCH", f"/projects/{made['id']}", repository_url=address)
+    with_credential = ann.call("PATCH", f"/projects/{made['id']}", name="Shop")
+    entry = next(
+        e for e in ann.call("GET", "/audit") if e["action"] == "project.updated" and "repository" in e["changes"]
+    )
+    assert ("sealed_credential" in entry["changes"]) != kept and "gitsecret" not in str(entry)
+    assert with_credential["repository_url"] == address
+
+
 def test_a_project_with_work_under_way_is_not_deleted_by_accident(ann: Person, person: Callable[..., Person]) -> None:
     made = ann.call("POST", "/projects", 201, repository_url=URL)
     ann.call("POST", f"/projects/{made['id']}/deploy", 201)
