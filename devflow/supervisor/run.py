@@ -22,7 +22,8 @@ _PATIENCE = 60.0
 """Seconds until it is said who is not ready."""
 _STEADY = 30.0
 """Seconds after which a crash is no longer counted with the ones before it."""
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
+"""Seconds before a restart. The longest is short: deployments are to be in a true state within 30 s of any crash."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GIVE_UP = 3
 """Crashes before the first readiness after which there is no point in going on."""

@@ -74,7 +74,7 @@ class CaddyEdge:
         with (self.folder / ".publish.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._order("POST", "/load", document)
-            process.keep_sites(self.folder, known)
+            process.keep(self.folder, document, known)
 
     def switch(self, key: str, release: Release) -> None:
         self.releases.switch(key, release)

@@ -68,8 +68,9 @@ def read_sites(folder: Path) -> list[Site]:
         return []
 
 
-def keep_sites(folder: Path, sites: Iterable[Site]) -> None:
-    """Remember the sites for the next start."""
+def keep(folder: Path, document: Any, sites: Iterable[Site]) -> None:
+    """Remember what was published: a Caddy that is started again reads it, and so does the next `prepare`."""
+    write(folder / "caddy.json", document)
     write(folder / "sites.json", [asdict(site) for site in sites])
 
 
