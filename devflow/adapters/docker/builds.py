@@ -13,6 +13,7 @@ from devflow.adapters.docker.classic import Classic
 from devflow.adapters.docker.connection import Connection
 from devflow.adapters.docker.dockerfile import Recipe, recipe
 from devflow.adapters.docker.follow import Guard
+from devflow.core.errors import StepFailed
 from devflow.ports.engine import BuildEvent, BuildOutput, BuildSpec
 
 OFFLINE = 300.0
@@ -45,6 +46,14 @@ class Builder:
 
     def build(self, spec: BuildSpec, on_event: OnEvent, cancelled: Callable[[], bool]) -> str:
         """Returns the image's id; see `Engine.build` for the errors."""
+        try:
+            return self._build(spec, on_event, cancelled)
+        except StepFailed as error:
+            if error.cause == "build_failed" and not self._connection.answers():
+                raise self._connection.unavailable() from error  # an engine that stops ends the steps it runs
+            raise
+
+    def _build(self, spec: BuildSpec, on_event: OnEvent, cancelled: Callable[[], bool]) -> str:
         guard = Guard(cancelled, spec.limits.seconds, "build_timeout", "The build")
         guard.check()
         found = recipe(spec)

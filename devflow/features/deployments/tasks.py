@@ -264,12 +264,16 @@ def rescue_stranded() -> None:
 def clear_leftovers() -> None:
     """Checkouts of dead workers and containers of deleted deployments."""
     settings = _settings()
-    active = serving.active_ids()
-    for folder in serving.folders(settings, "")[0].glob("*"):
+    folders = tuple(serving.folders(settings, "")[0].glob("*"))
+    active = serving.active_ids()  # after the look: what has begun meanwhile is not in it
+    for folder in folders:
         if folder.name.rsplit("-", 1)[0] not in active:
             shutil.rmtree(folder, ignore_errors=True)
     try:
         for container in keeping.orphans(port(Engine), installation_of(settings), serving.known):
             port(Engine).remove(container.id)
+        minute = int(now().timestamp() // 60)
+        for project_id in keeping.with_leftovers(port(Engine), installation_of(settings), serving.working_ids):
+            port(Jobs).submit(RETIRE, project_id, once=f"{RETIRE}:{project_id}:{minute}")
     except DomainError as error:
         log.warning("Leftover containers could not be looked for: %s", error)

@@ -267,3 +267,14 @@ def orphans(
     mine = engine.containers({INSTALLATION: installation, DEPLOYMENT: ""})
     rows = known_ids(frozenset(container.labels[DEPLOYMENT] for container in mine))
     return tuple(container for container in mine if container.labels[DEPLOYMENT] not in rows)
+
+
+def with_leftovers(engine: Engine, installation: str, working_ids: Callable[[], frozenset[str]]) -> frozenset[str]:
+    """Projects with a running container of a version that neither serves nor is being worked on."""
+    running = [
+        container.labels
+        for container in engine.containers({INSTALLATION: installation, DEPLOYMENT: "", PROJECT: ""})
+        if container.state in ("running", "restarting")
+    ]
+    working = working_ids()  # after the look: what has begun meanwhile is not in it
+    return frozenset(labels[PROJECT] for labels in running if labels[DEPLOYMENT] not in working)

@@ -100,6 +100,14 @@ def known(deployment_ids: Iterable[str]) -> frozenset[str]:
     return found
 
 
+def working_ids() -> frozenset[str]:
+    """Deployments that may have a container running: those that serve and those being worked on."""
+    wanted = or_(Deployment.active_key.is_not(None), Deployment.live_key.is_not(None))
+    found = frozenset(db.session.scalars(select(Deployment.id).where(wanted)))
+    db.session.rollback()
+    return found
+
+
 def active_ids() -> frozenset[str]:
     found = frozenset(db.session.scalars(select(Deployment.id).where(Deployment.active_key.is_not(None))))
     db.session.rollback()
