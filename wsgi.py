@@ -1,5 +1,5 @@
 """The web process: gunicorn runs `wsgi:app`."""
 
-from devflow.app import create_app
+from devflow.app import process_app
 
-app = create_app()
+app = process_app()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,6 +67,12 @@ def create_app(overrides: Mapping[str, Any] | None = None, adapters: Mapping[typ
     init_sockets(app, app.extensions["devflow-ports"][Logs])
     _fill_templates(app)
     return app
+
+
+@cache
+def process_app() -> Flask:
+    """The app of this process, made once; a fork goes on with its parent's. Nothing in it is connected yet."""
+    return create_app()
 
 
 def _configure(app: Flask, settings: Settings) -> None:

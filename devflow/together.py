@@ -6,6 +6,7 @@ Imported by each for itself it would take three times the memory and three times
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -13,7 +14,7 @@ from importlib import import_module
 from sqlalchemy.orm import configure_mappers
 
 from devflow.adapters.caddy.process import prepare
-from devflow.app import edge_of, rooms
+from devflow.app import edge_of, process_app
 from devflow.core.errors import DomainError
 from devflow.core.settings import Settings
 from devflow.supervisor.fork import Fork
@@ -46,10 +47,13 @@ def _migrate(settings: Settings) -> int:
 
 
 def _preload() -> None:
-    rooms()
+    process_app()
     for name in _SHARED:
         import_module(name)
     configure_mappers()
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join()  # a timer of the rate limiter, done at once
     gc.collect()
     gc.freeze()  # a collection in a child would write into every shared page
 

@@ -19,7 +19,7 @@ from typing import Any
 from flask import Flask
 from huey.consumer import Consumer
 
-from devflow.app import create_app
+from devflow.app import process_app
 from devflow.core import events
 from devflow.core.db import db
 from devflow.core.errors import DomainError
@@ -173,7 +173,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run(create_app(), stop)
+    run(process_app(), stop)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from devflow.core.errors import Conflict
 from devflow.core.settings import Settings, load
 from devflow.supervisor import ports
 from devflow.supervisor import services as service_list
+from devflow.supervisor.fork import Fork
 from devflow.supervisor.lock import only_one, running
 from devflow.supervisor.output import Output
 from devflow.supervisor.services import services
@@ -35,7 +37,8 @@ from devflow.supervisor.services import Service
 plan = json.loads(sys.argv[1])
 made = [
     Service(s["name"], tuple(s["argv"]), grace=s.get("grace", 5), level=s.get("level", 0), folder=Path(plan["folder"]),
-            ready=(lambda file: lambda: Path(file).exists())(s["ready"]) if "ready" in s else None)
+            ready=(lambda file: lambda: Path(file).exists())(s["ready"]) if "ready" in s else None,
+            forked=s.get("forked", False))
     for s in plan["services"]
 ]
 settings = Settings(_env_file=None, data_dir=plan["folder"], app_url="http://devflow.test")
@@ -162,6 +165,59 @@ def test_what_crashes_is_started_again_after_a_growing_pause(up: Callable[..., U
     one.pid("web", 2)
     one.waits_for("starting it again in 1 s.")
     assert one.said.count("is ready") == 1
+
+
+@pytest.fixture
+def forked(tmp_path: Path) -> dict[str, Any]:
+    """A service that runs in a copy of the supervisor."""
+    (tmp_path / "steadily.py").write_text(STEADY)
+    return {"name": "web", "argv": [sys.executable, "-m", "steadily", "web"], "forked": True}
+
+
+def test_a_fork_is_started_again_named_and_stopped_like_any_other(
+    up: Callable[..., Up], forked: dict[str, Any], tmp_path: Path
+) -> None:
+    one = up(forked, steady("edge", level=1))
+    first = one.pid("web")
+    one.waits_for("is ready")
+    assert Path(f"/proc/{first}/comm").read_text().strip() == "devflow-web"
+    assert os.getsid(first) == first
+    held = [str(entry.readlink()) for entry in Path(f"/proc/{first}/fd").iterdir()]
+    assert not any("up.pid" in name for name in held), held
+    os.kill(first, signal.SIGKILL)
+    one.waits_for("web was ended by SIGKILL; starting it again in 0.5 s.")
+    second = one.pid("web", 1)
+    code, seconds = one.stop()
+    assert (code, seconds < 5) == (0, True) and not alive(second)
+    assert (tmp_path / "order").read_text().split() == ["web", "edge"]
+
+
+def test_a_fork_that_fails_says_why(up: Callable[..., Up], tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import sys\nprint('half a line', end='')\nsys.exit('no database')\n")
+    argv = [sys.executable, "-m", "broken"]
+    one = up({"name": "web", "argv": argv, "forked": True, "ready": str(tmp_path / "never")})
+    assert one.process.wait(20) == 1
+    assert "web ended with exit code 1 3 times" in one.said and "no database" in one.said
+
+
+def test_a_fork_dies_with_a_supervisor_that_was_killed(up: Callable[..., Up], forked: dict[str, Any]) -> None:
+    one = up(forked)
+    child = one.pid("web")
+    one.process.kill()
+    one.process.wait()
+    assert wait(lambda: not alive(child))
+
+
+def test_nobody_forks_beside_threads() -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        with pytest.raises(RuntimeError, match="beside threads"):
+            Fork(lambda: None, "never")
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_children_die_with_a_supervisor_that_was_killed(up: Callable[..., Up]) -> None:

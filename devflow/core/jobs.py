@@ -97,9 +97,13 @@ class Jobs:
     def __init__(self, queues: Queues, lease: float = 10.0) -> None:
         self.queues = queues
         self.lease = timedelta(seconds=lease)
-        self.worker = f"{socket.gethostname()}:{os.getpid()}"
         self._running: dict[str, Job] = {}
         self._lock = threading.Lock()
+
+    @property
+    def worker(self) -> str:
+        """Who we are, for people who read job rows."""
+        return f"{socket.gethostname()}:{os.getpid()}"
 
     # Submitting
 

@@ -13,11 +13,14 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from huey import Huey, PriorityRedisHuey
-from huey.storage import SqliteStorage
+from devflow.core.absent import absent
+
+with absent("redis", "psycopg"):  # huey imports the clients of all its storages: 18 MB in every process, used or not
+    from huey import Huey, PriorityRedisHuey, storage
 
 QueueName = Literal["build", "default"]
 QUEUES: tuple[QueueName, ...] = ("build", "default")
@@ -68,7 +71,7 @@ class Bell:
             self._condition.wait_for(lambda: self._rings != seen, seconds)
 
 
-class TolledStorage(SqliteStorage):
+class TolledStorage(storage.SqliteStorage):
     """Huey's SQLite storage, whose `dequeue` sleeps until the bell rings."""
 
     blocking = True
@@ -101,13 +104,15 @@ class Queues:
 
     def _open(self, name: QueueName, folder: Path, redis_url: str) -> Huey:
         if redis_url:
-            return PriorityRedisHuey(f"devflow-{name}", url=redis_url, results=False)
+            return _in_redis(f"devflow-{name}", redis_url)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "queue.db"
         discard_if_damaged(path)
         # fsync off: after a power cut the file may be lost, and the job rows bring everything back.
-        storage = {"bell": self.bell, "filename": str(path), "fsync": False}
-        return Huey(f"devflow-{name}", storage_class=TolledStorage, results=False, **storage)
+        place = {"bell": self.bell, "filename": str(path), "fsync": False}
+        huey = Huey(f"devflow-{name}", storage_class=TolledStorage, results=False, **place)
+        huey.storage.close()  # opened again at the first use: a connection must not be carried through a fork
+        return huey
 
     def handle(self, run: Callable[[str, int], None]) -> None:
         """Say what a worker does with a message."""
@@ -128,6 +133,15 @@ class Queues:
     def ping(self) -> None:
         """Raises when the storage does not answer."""
         self.hueys["default"].pending_count()
+
+
+def _in_redis(name: str, url: str) -> Huey:
+    """A queue in Redis; Huey is handed the client it was imported without."""
+    redis = import_module("redis")
+    for needed in ("ConnectionPool", "Redis", "ConnectionError", "TimeoutError"):
+        setattr(storage, needed, getattr(redis, needed))
+    storage.RedisStorage.redis_client = redis.Redis
+    return PriorityRedisHuey(name, url=url, results=False)
 
 
 def discard_if_damaged(path: Path) -> None:

@@ -29,6 +29,8 @@ class Fork:
 
     def __init__(self, work: Callable[[], object], title: str, output: int | None = None) -> None:
         self.returncode: int | None = None
+        if threading.active_count() > 1:
+            raise RuntimeError(f"a fork beside threads: {threading.enumerate()}")
         supervisor = os.getpid()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # or the copy would write it once more
