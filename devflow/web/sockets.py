@@ -26,9 +26,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
-from flask import Blueprint, Flask, current_app
+from flask import Blueprint, Flask, current_app, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
 
@@ -37,6 +38,7 @@ from devflow.core.errors import Conflict, DomainError, Forbidden, NotFound, TooM
 from devflow.ports.logs import Logs
 from devflow.web.frames import short_reason
 from devflow.web.hub import FAILED, Connection, Hub
+from devflow.web.identity import by_cookie
 from devflow.web.tailer import PACE, Subscription, Tailer
 
 log = logging.getLogger(__name__)
@@ -263,6 +265,7 @@ def _closing_by_error(handler: Callable[..., None]) -> Callable[..., None]:
     @wraps(handler)
     def serve(ws: Any, *arguments: Any, **named: Any) -> None:
         try:
+            _refuse_strangers()
             handler(ws, *arguments, **named)
         except ConnectionClosed:
             raise
@@ -274,6 +277,13 @@ def _closing_by_error(handler: Callable[..., None]) -> Callable[..., None]:
             sockets().refuse(ws, FAILED, "Something failed on our side. Please try again.")
 
     return serve
+
+
+def _refuse_strangers() -> None:
+    """A browser sends its cookie along from any page of the same site, and what is deployed here is the same site."""
+    origin = request.headers.get("Origin")
+    if origin and by_cookie() and urlsplit(origin).netloc != request.host:
+        raise Forbidden("Live connections are for DevFlow's own pages. Other programs send a token.")
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

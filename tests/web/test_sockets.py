@@ -55,6 +55,16 @@ def test_an_error_closes_with_its_code_and_sentence(server: Server, kind: str, c
     assert len(reason.encode()) <= 123
 
 
+def test_a_page_of_another_origin_is_refused_unless_it_sends_a_token(server: Server) -> None:
+    url, stranger = f"ws://127.0.0.1:{server.port}/lines/strange?owner=fay", "http://hello.localhost:8080"
+    got, reason = closing(websocket.create_connection(url, timeout=60, origin=stranger))
+    assert got == 4403 and "own pages" in reason
+    write(server, "strange", "hello")
+    ws = websocket.create_connection(f"{url}&token=abc", timeout=60, origin=stranger)
+    assert json.loads(ws.recv())["lines"][0][5] == "hello"
+    ws.close()
+
+
 def test_a_mistake_of_ours_closes_with_1011(server: Server) -> None:
     code, reason = closing(server.open("/broken"))
     assert (code, "a mistake" in reason) == (1011, False)
