@@ -30,10 +30,10 @@ limiter = Limiter(key_func=_caller, headers_enabled=True, strategy="fixed-window
 
 
 def credentials(view: View) -> View:
-    """For routes that take credentials: few tries a minute for one address."""
+    """For routes that take credentials: few tries a minute for one address, whichever door it tries."""
     name = view.__name__
-    limited: Any = limiter.limit(
-        lambda: current_app.config[_AUTH], key_func=lambda: f"{name}:{get_remote_address()}", methods=["POST"]
+    limited: Any = limiter.shared_limit(
+        lambda: current_app.config[_AUTH], scope=name, key_func=get_remote_address, methods=["POST"]
     )(view)
     return cast(View, limited)
 

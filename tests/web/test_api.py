@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 
 from devflow.web.api import operation_of
 from devflow.web.openapi import document
-from tests.conftest import PASSWORD, Person
+from tests.conftest import PASSWORD, Person, csrf
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -136,6 +136,17 @@ def test_credentials_are_limited_and_the_answer_says_how_long(app: Flask) -> Non
     assert 0 < int(codes[-1].headers["Retry-After"]) <= 60
     assert codes[-1].get_json()["error"]["code"] == "RATE_LIMIT_EXCEEDED"
     assert codes[0].headers["X-RateLimit-Limit"] == "5"
+
+
+def test_every_door_that_takes_a_password_counts_the_same_tries(app: Flask) -> None:
+    app.config["DEVFLOW_AUTH_LIMIT"] = "5 per minute"
+    client, body = app.test_client(), {"email": "nobody@example.com", "password": "wrong password"}
+    form, here = {**body, "csrf_token": csrf(client)}, {"REMOTE_ADDR": "10.9.8.6"}
+    for path in ("/api/v1/auth/login", "/api/auth/login", "/api/v1/auth/login", "/api/auth/login"):
+        assert app.test_client().post(path, json=body, environ_base=here).status_code == 401
+    assert client.post("/login", data=form, environ_base=here).status_code == 422
+    assert client.post("/login", data=form, environ_base=here).status_code == 429
+    assert app.test_client().post("/api/auth/login", json=body, environ_base=here).status_code == 429
 
 
 def test_the_document_is_valid_and_complete(app: Flask) -> None:
