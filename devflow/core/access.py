@@ -86,7 +86,7 @@ class Actor:
 
     def may(self, permission: Permission, thing: Scoped | None = None) -> bool:
         """May they do this, to this thing or (without one) to anything at all?"""
-        if self.everything or permission in self.platform:
+        if self.everything or permission in self.platform or permission in OPEN:
             return True
         if thing is not None:
             return permission in self.teams.get(thing.team_id, frozenset())
@@ -95,7 +95,7 @@ class Actor:
 
 def anonymous(ip: str = "", agent: str = "", request_id: str = "") -> Actor:
     """Somebody who has not signed in."""
-    return Actor(id="", name="Somebody", platform=OPEN, ip=ip, agent=agent, request_id=request_id)
+    return Actor(id="", name="Somebody", ip=ip, agent=agent, request_id=request_id)
 
 
 SYSTEM = Actor(id="", name="DevFlow", everything=True)

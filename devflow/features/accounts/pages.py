@@ -43,7 +43,7 @@ def login(data: LoginIn | None) -> Any:
             return redirect(url_for("dashboard.index"))
         return _door(first=not service.has_accounts())
     try:
-        signed_in = service.login(anybody(), data, port(service.Keys))
+        signed_in = service.login(anybody(), data, port(service.Keys), browser=True)
     except Unauthenticated as error:
         raise Invalid(error.message, {"form": [error.message]}) from error
     return _enter(signed_in, remember=data.remember_me)
@@ -59,7 +59,7 @@ def signup(data: SignUpIn | None) -> Any:
         return _door(first=not service.has_accounts())
     settings = platform.current(port(Settings))
     try:
-        signed_in = service.register(anybody(), data, port(service.Keys), settings.sign_up)
+        signed_in = service.register(anybody(), data, port(service.Keys), settings.sign_up, browser=True)
     except Conflict as error:
         raise Invalid(error.message, {"email": [error.message]}) from error
     return _enter(signed_in, remember=False)

@@ -62,19 +62,25 @@ def has_accounts() -> bool:
     return db.session.scalar(select(User.id).limit(1)) is not None
 
 
-@use_case(Permission.ACCOUNT_CREATE)
-def register(actor: Actor, data: SignUpIn, keys: Keys, sign_up: str) -> SignedIn:
+@query(Permission.ACCOUNT_CREATE)
+def register(actor: Actor, data: SignUpIn, keys: Keys, sign_up: str, *, browser: bool = False) -> SignedIn:
     """Create an account and sign it in. The first one becomes master_admin."""
-    first = not has_accounts()
-    if not first and sign_up != "open":
+    if sign_up != "open" and has_accounts():
         raise Forbidden("Sign-up is closed here. Ask an administrator for an invitation.")
+    hashed = rules.hash_password(data.password, keys.cost)  # slow on purpose, so nobody may wait for it
+    return _create(actor, data, hashed, keys, keys.browser_seconds if browser else keys.refresh.seconds)
+
+
+@use_case(Permission.ACCOUNT_CREATE)
+def _create(actor: Actor, data: SignUpIn, password_hash: str, keys: Keys, seconds: int) -> SignedIn:
+    first = not has_accounts()
     if db.session.scalar(select(User.id).where(User.email == data.email)):
         raise Conflict("There is an account with this e-mail address already. Sign in instead.")
     user = User(
         name=data.name,
         email=data.email,
         username=_free_username(data.username, data.email),
-        password_hash=rules.hash_password(data.password, keys.cost),
+        password_hash=password_hash,
         role="master_admin" if first else "user",
     )
     db.session.add(user)
@@ -82,7 +88,7 @@ def register(actor: Actor, data: SignUpIn, keys: Keys, sign_up: str) -> SignedIn
     db.session.add(Preferences(user_id=user.id))
     audit.record(_as(actor, user), "account.created", user)
     emit(AccountCreated(user.id, user.name))
-    return _open_session(actor, user, keys, remember=False)
+    return _open_session(actor, user, keys, seconds)
 
 
 def _free_username(wanted: str | None, email: str) -> str:
@@ -102,18 +108,27 @@ def _username_taken(name: str) -> bool:
     return db.session.scalar(select(User.id).where(func.lower(User.username) == name.lower())) is not None
 
 
-@use_case(Permission.SESSIONS_CREATE)
-def login(actor: Actor, data: LoginIn, keys: Keys) -> SignedIn:
-    """Sign in by e-mail address (or user name) and password."""
+@query(Permission.SESSIONS_CREATE)
+def login(actor: Actor, data: LoginIn, keys: Keys, *, browser: bool = False) -> SignedIn:
+    """Sign in by e-mail address (or user name) and password. A browser that is not remembered holds for less long."""
     key = data.email.strip().lower()
-    user = db.session.scalar(select(User).where((User.email == key) | (func.lower(User.username) == key)))
-    if not rules.password_fits(data.password, user.password_hash if user else None) or user is None:
+    known = select(User.id, User.password_hash).where((User.email == key) | (func.lower(User.username) == key))
+    user_id, password_hash = db.session.execute(known).one_or_none() or (None, None)
+    db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
+    if not rules.password_fits(data.password, password_hash) or user_id is None:
         raise Unauthenticated(WRONG, code="AUTHENTICATION_FAILED")
+    brief = browser and not data.remember_me
+    return _enter(actor, user_id, keys, keys.browser_seconds if brief else keys.refresh.seconds)
+
+
+@use_case(Permission.SESSIONS_CREATE)
+def _enter(actor: Actor, user_id: str, keys: Keys, seconds: int) -> SignedIn:
+    user = find(user_id)
     if not user.is_active:
         raise Forbidden("This account is switched off. Ask an administrator.")
     user.last_login = now()
     audit.record(_as(actor, user), "account.signed_in", user)
-    return _open_session(actor, user, keys, remember=data.remember_me)
+    return _open_session(actor, user, keys, seconds)
 
 
 def _as(actor: Actor, user: User) -> Actor:
@@ -121,12 +136,12 @@ def _as(actor: Actor, user: User) -> Actor:
     return Actor(user.id, user.name, user.email, ip=actor.ip, agent=actor.agent, request_id=actor.request_id)
 
 
-def _open_session(actor: Actor, user: User, keys: Keys, *, remember: bool) -> SignedIn:
+def _open_session(actor: Actor, user: User, keys: Keys, seconds: int) -> SignedIn:
     token_id = new_id()
     session = LoginSession(
         user_id=user.id,
         token=digest(token_id),
-        expires_at=now() + timedelta(seconds=keys.refresh.seconds),
+        expires_at=now() + timedelta(seconds=seconds),
         ip=actor.ip,
         agent=actor.agent,
     )
@@ -179,6 +194,7 @@ def logout(actor: Actor, *, everywhere: bool = False) -> None:
     if not everywhere:
         mine = mine.where(LoginSession.id == (actor.session_id or ""))
     db.session.execute(mine)
+    audit.record(actor, "account.signed_out", me(actor))
 
 
 @query(Permission.ACCOUNT_MANAGE)
@@ -245,10 +261,14 @@ def preferences(actor: Actor) -> Preferences:
 def set_preferences(actor: Actor, data: PreferencesPatch) -> Preferences:
     """Change the preferences that were sent."""
     row = preferences(actor)
-    for key, value in data.model_dump(exclude_unset=True, exclude_none=True).items():
+    after = data.model_dump(exclude_unset=True, exclude_none=True)
+    changes = audit.difference({key: getattr(row, key) for key in after}, after)
+    for key, value in after.items():
         setattr(row, key, value)
     db.session.add(row)
     db.session.flush()
+    if changes:
+        audit.record(actor, "account.preferences_changed", me(actor), changes)
     return row
 
 

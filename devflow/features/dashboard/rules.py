@@ -7,7 +7,9 @@ from typing import Any
 
 _ACTS = {
     "account.created": "joined",
+    "account.preferences_changed": "changed the preferences of",
     "account.signed_in": "signed in",
+    "account.signed_out": "signed out",
     "deployment.cancelled": "cancelled",
     "deployment.deleted": "deleted",
     "deployment.queued": "deployed",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
-from tests.conftest import PASSWORD, Person
+from devflow.core.db import db
+from devflow.features.accounts import rules
+from devflow.features.accounts.models import LoginSession
+from tests.conftest import PASSWORD, Person, csrf
 
 
 def test_the_first_account_is_the_administrator_and_only_that(person: Callable[..., Person]) -> None:
@@ -69,6 +74,56 @@ def test_refresh_keeps_working_and_logout_ends_every_token_of_the_session(app: F
     assert client.get("/api/v1/auth/me", headers=headers).status_code == 401
     assert client.post("/api/v1/auth/refresh", json={"refresh_token": data["refresh_token"]}).status_code == 401
     assert ann.call("GET", "/auth/me")["email"] == ann.email  # the other session lives on
+
+
+def test_a_client_that_still_holds_a_good_token_may_refresh_it(app: Flask, ann: Person) -> None:
+    headers = {"Authorization": f"Bearer {ann.token}"}
+    body = {"email": ann.email, "password": PASSWORD}
+    data = app.test_client().post("/api/v1/auth/login", json=body, headers=headers).get_json()["data"]
+    answer = ann.client.post("/api/v1/auth/refresh", json={"refresh_token": data["refresh_token"]}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    wrong = ann.client.post("/api/v1/auth/refresh", json={"refresh_token": ann.token}, headers=headers)
+    assert wrong.status_code == 401
+
+
+@pytest.mark.parametrize(("remembered", "hours"), [(False, 12), (True, 30 * 24)])
+def test_a_browser_session_is_short_unless_it_is_remembered(
+    app: Flask, ann: Person, remembered: bool, hours: int
+) -> None:
+    client = app.test_client()
+    form = {"email": ann.email, "password": PASSWORD, "csrf_token": csrf(client)}
+    assert client.post("/login", data=form | ({"remember_me": "on"} if remembered else {})).status_code == 303
+    with app.app_context():
+        newest = db.session.scalars(select(LoginSession).order_by(LoginSession.id.desc())).first()
+        assert newest is not None
+        assert round((newest.expires_at - newest.created_at).total_seconds() / 3600) == hours
+
+
+def test_nobody_waits_while_a_password_is_compared(app: Flask, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, written = rules.password_fits, []
+
+    def slowly(password: str, hashed: str | None) -> bool:
+        with sqlite3.connect(app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"), timeout=0) as other:
+            other.execute("update users set name = 'Ann'")
+        written.append(True)
+        return real(password, hashed)
+
+    monkeypatch.setattr(rules, "password_fits", slowly)
+    body = {"email": ann.email, "password": PASSWORD}
+    assert app.test_client().post("/api/v1/auth/login", json=body).status_code == 200
+    assert written == [True]
+
+
+def test_leaving_and_changing_preferences_is_in_the_ledger(app: Flask, ann: Person) -> None:
+    client, body = app.test_client(), {"email": ann.email, "password": PASSWORD}
+    token = client.post("/api/v1/auth/login", json=body).get_json()["data"]["access_token"]
+    client.post("/api/v1/auth/logout", json={}, headers={"Authorization": f"Bearer {token}"})
+    ann.call("PUT", "/user/preferences", theme="dark")
+    acts = [(entry["action"], entry["changes"]) for entry in ann.call("GET", "/audit")]
+    assert acts[:2] == [
+        ("account.preferences_changed", {"theme": ["system", "dark"]}),
+        ("account.signed_out", {}),
+    ]
 
 
 def test_a_forged_token_is_worth_nothing(ann: Person) -> None:
