@@ -18,7 +18,7 @@ def remains(platform: Platform, deployment: Mapping[str, Any]) -> list[str]:
     return [*_on_the_engine(deployment), *_on_the_disk(platform, deployment), *_in_the_queue(platform, deployment)]
 
 
-def nothing_is_left(platform: Platform, deployment: Mapping[str, Any]) -> None:
+def nothing_is_left(platform: Platform, deployment: Mapping[str, Any], seconds: float = 15) -> None:
     """Wait until nothing of the deployment is there any more; what goes on serving is another one's."""
     left: list[str] = []
 
@@ -27,7 +27,7 @@ def nothing_is_left(platform: Platform, deployment: Mapping[str, Any]) -> None:
         return not left
 
     try:
-        wait_for(clear, 15, "the removal of what the deployment made")
+        wait_for(clear, seconds, "the removal of what the deployment made")
     except AssertionError as error:
         raise AssertionError(f"{error}: {', '.join(left)}") from None
 

@@ -69,6 +69,9 @@ class SecondEngine:
             client.networks.prune()
         self.stop()
         _ip("link", "del", self.bridge)
+        for group in Path("/sys/fs/cgroup").glob(f"**/{self.bridge}"):
+            for folder in sorted((group, *(path for path in group.rglob("*") if path.is_dir())), reverse=True):
+                folder.rmdir()
 
 
 def _ip(*words: str) -> None:

@@ -211,6 +211,8 @@ def _switch_back(plan: Plan, tools: Tools, before: Release | None) -> None:
 
 def _clear_earlier_attempts(plan: Plan, tools: Tools) -> None:
     """What a killed worker left of this very deployment."""
+    for checkout in plan.work.parent.glob(f"{plan.deployment_id}-*"):
+        shutil.rmtree(checkout, ignore_errors=True)
     serving = tools.edge.current(plan.project_id)
     for container in tools.engine.containers({DEPLOYMENT: plan.deployment_id}):
         if container.labels.get(ATTEMPT) == str(plan.attempt):
