@@ -77,7 +77,7 @@ def test_a_step_that_buildkit_repeats_is_told_once() -> None:
         )
         for event in progress.feed(message)
     ]
-    assert said == [
+    assert [*said, *progress.flush()] == [
         BuildStep("RUN x", "started"),
         BuildStep("RUN x", "done"),
         BuildStep("RUN y", "cached"),
@@ -85,6 +85,22 @@ def test_a_step_that_buildkit_repeats_is_told_once() -> None:
         BuildStep("RUN z", "failed", "boom"),
     ]
     assert progress.failed == "RUN z"
+
+
+def test_the_last_lines_of_a_step_come_before_its_end_however_they_are_cut() -> None:
+    progress = Progress()
+    ended = _vertex(digest="a", name="RUN x", started="t", completed="t", error="boom") + _log("a", "1\n2\n3")
+    said = [*progress.feed(_vertex(digest="a", name="RUN x", started="t")), *progress.feed(ended)]
+    assert progress.failed == "RUN x"
+    said += [*progress.feed(_log("a", "45\nlast")), *progress.flush()]
+    assert [event.text for event in said if isinstance(event, BuildOutput)] == ["1", "2", "345", "last"]
+    assert [said[0], said[-1]] == [BuildStep("RUN x", "started"), BuildStep("RUN x", "failed", "boom")]
+
+
+def _log(digest: str, text: str) -> bytes:
+    parts = ((1, digest.encode()), (4, text.encode()))
+    out = b"".join(varint(number << 3 | 2) + varint(len(data)) + data for number, data in parts)
+    return varint(3 << 3 | 2) + varint(len(out)) + out
 
 
 @pytest.mark.parametrize("data", [b"\x0a\x05ab", b"\x0a", b"\xff", b"\x0d\x01"])

@@ -15,7 +15,7 @@ from docker.errors import APIError
 from devflow.adapters.docker.build_call import BuildCall
 from devflow.adapters.docker.connection import GONE, Connection, refusal
 from devflow.adapters.docker.dockerfile import Recipe
-from devflow.adapters.docker.failures import failure
+from devflow.adapters.docker.failures import failure, says_full
 from devflow.adapters.docker.follow import Follower
 from devflow.adapters.docker.session import Session
 from devflow.adapters.docker.trace import Progress
@@ -74,6 +74,7 @@ class _Build:
         self._connection, self._spec, self._recipe, self._on_event = connection, spec, recipe, on_event
         self._id = f"{spec.id}-{uuid.uuid4().hex[:8]}"
         self._progress = Progress()
+        self._full: set[str] = set()
         self.image = ""
 
     def run(self, session: str, look: Callable[[], None]) -> str:
@@ -110,6 +111,8 @@ class _Build:
     def _emit(self, events: Iterable[BuildEvent]) -> None:
         for event in events:
             name = event.name if not isinstance(event, BuildOutput) else event.step
+            if isinstance(event, BuildOutput) and says_full(event.text):
+                self._full.add(name)
             if not (self._recipe.syntax and name.startswith(FRONTEND_STEP)):
                 self._on_event(event)
 
@@ -117,7 +120,8 @@ class _Build:
         if self._recipe.syntax and self._progress.failed.startswith(FRONTEND_STEP):
             raise FrontendMissing(self._recipe.syntax)
         code = (message.get("errorDetail") or {}).get("code")
-        raise failure(str(message["error"]), self._progress.failed, code)
+        step = self._progress.failed
+        raise failure(str(message["error"]), step, code, full=step in self._full)
 
     def _refused(self, error: APIError) -> Exception:
         why = str(error.explanation or "")

@@ -34,12 +34,20 @@ _FRONTEND = re.compile(
 )
 
 
-def failure(message: str, step: str = "", code: int | None = None) -> StepFailed:
-    """The error of a build that ended with `message` in `step`; `code` is the command's exit code if known."""
+def says_full(text: str) -> bool:
+    """Is this what a program or the builder says when there is no space left?"""
+    return bool(_FULL.search(text))
+
+
+def failure(message: str, step: str = "", code: int | None = None, *, full: bool = False) -> StepFailed:
+    """The error of a build that ended with `message` in `step`; `code` is the command's exit code if known.
+
+    `full`: that command has said itself that there was no space left.
+    """
     message = message.strip()
     if code is None and (match := _EXIT.search(message)):
         code = int(match[1])
-    if _FULL.search(message):
+    if full or says_full(message):
         return StepFailed(
             "The disk of the Docker engine is full.",
             cause="disk_full",

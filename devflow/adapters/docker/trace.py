@@ -70,44 +70,58 @@ class _Step:
 
 
 class Progress:
-    """Follows one build. BuildKit repeats itself; here every step starts once and ends once."""
+    """Follows one build. BuildKit repeats itself; here every step starts once and ends once.
+
+    It names a step's end together with the last lines, and sends those that are too many for one message in further
+    messages without steps. So an end is held back until the next news of steps: it comes after the step's last line.
+    """
 
     def __init__(self) -> None:
         self._steps: dict[str, _Step] = {}
+        self._ending: list[tuple[_Step, BuildStep]] = []
         self.failed = ""
         """Name of the step that failed, if one did."""
 
     def feed(self, message: bytes) -> Iterator[BuildEvent]:
-        for number, value in fields(message):
-            if isinstance(value, int) or number not in (VERTEX, LOG):
-                continue
-            inner = dict(fields(value))
-            yield from self._vertex(inner) if number == VERTEX else self._log(inner)
+        news = [(number, dict(fields(value))) for number, value in fields(message) if isinstance(value, bytes)]
+        vertices = [inner for number, inner in news if number == VERTEX]
+        if vertices:
+            yield from self._end()
+        for inner in vertices:
+            yield from self._vertex(inner)
+        for number, inner in news:
+            if number == LOG:
+                yield from self._log(inner)
 
     def flush(self) -> Iterator[BuildEvent]:
-        """Last lines that had no line end."""
+        """Ends that were held back, and last lines that had no line end."""
+        yield from self._end()
         for step in self._steps.values():
             yield from self._rest(step)
+
+    def _end(self) -> Iterator[BuildEvent]:
+        ending, self._ending = self._ending, []
+        for step, event in ending:
+            yield from self._rest(step)
+            yield event
 
     def _vertex(self, inner: dict[int, int | bytes]) -> Iterator[BuildEvent]:
         step = self._steps.setdefault(text(inner.get(DIGEST)), _Step(text(inner.get(NAME))))
         if STARTED not in inner or step.ended:
             return
         error = text(inner.get(ERROR))
-        ends = COMPLETED in inner or bool(error)
         if not step.started:
             step.started = True
             if inner.get(CACHED) != 1:
                 yield BuildStep(step.name, "started")
-        if not ends:
+        if COMPLETED not in inner and not error:
             return
         step.ended = True
-        yield from self._rest(step)
-        if error:
-            self.failed = self.failed or step.name
-            yield BuildStep(step.name, "failed", error)
+        self.failed = self.failed or (step.name if error else "")
+        if inner.get(CACHED) == 1 and not error:
+            yield BuildStep(step.name, "cached")
         else:
-            yield BuildStep(step.name, "cached" if inner.get(CACHED) == 1 else "done")
+            self._ending.append((step, BuildStep(step.name, "failed" if error else "done", error)))
 
     def _log(self, inner: dict[int, int | bytes]) -> Iterator[BuildEvent]:
         step = self._steps.setdefault(text(inner.get(LOG_VERTEX)), _Step(""))

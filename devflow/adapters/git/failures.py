@@ -73,7 +73,7 @@ _LOST = Failure("clone_failed", "The connection to {place} was lost.", "Try agai
 _SIGNS: tuple[tuple[str, Failure], ...] = (
     (r"Load key .*(invalid format|error in libcrypto|incorrect passphrase)", _KEY_UNREADABLE),
     (r"HOST IDENTIFICATION HAS CHANGED|Host key verification failed", _HOST_KEY),
-    (r"No space left on device|Disk quota exceeded", _FULL),
+    (r"No space left on device|Disk quota exceeded|Out of diskspace", _FULL),
     (
         r"Could not resolve (host|proxy)|Name or service not known|[Nn]ame resolution|No address associated",
         _UNKNOWN_HOST,
