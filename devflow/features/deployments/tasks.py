@@ -137,6 +137,7 @@ def carry_out(plan: Plan, job: Job) -> Outcome:
     except Unavailable as error:
         report.log(error.message, level="error")
         if job.attempt < jobs.MAX_ATTEMPTS:
+            report.progress(0, "Trying again soon")
             raise
         return Outcome("failed", failure=Failure(error.message, "unavailable", "Run `devflow doctor` on the server."))
     finally:
