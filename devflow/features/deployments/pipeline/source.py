@@ -44,12 +44,19 @@ def clone(plan: Plan, tools: Tools, report: Report) -> Commit:
         plan.commit,
         plan.work,
         plan.checkout_limits,
-        lambda line: report.log(line, step="clone"),
+        lambda line: report.log(line, level=_importance(line), step="clone"),
         report.cancelled,
     )
     report.found(commit)
     report.finished("clone")
     return commit
+
+
+def _importance(line: str) -> Level:
+    """Git's own chatter is there for who looks for it; what was fetched stands out."""
+    if line.startswith("Cloning "):
+        return "command"
+    return "info" if line.startswith("Checked out ") else "debug"
 
 
 def look(plan: Plan, tools: Tools, report: Report) -> Detected:
