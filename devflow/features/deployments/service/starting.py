@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from devflow.core.access import Actor, Permission
@@ -56,7 +56,6 @@ def start_repository(actor: Actor, data: DeploymentIn, settings: Settings) -> De
     if project is None:
         made = ProjectIn(
             repository_url=data.repository,
-            name=short_name(data.repository),
             branch=data.branch,
             build_command=data.build_command or "",
             output_dir=data.output_dir or "",
@@ -104,7 +103,7 @@ def roll_back(actor: Actor, project: Project, data: RollbackIn, settings: Settin
         artifact=old.artifact,
         kind=old.kind,
         framework=old.framework,
-        config=dict(old.config),
+        config=Snapshot.read(old.config).stored(),
         sealed_env=old.sealed_env,
     )
     return _queue(actor, project, deployment, settings, force=data.force)
@@ -226,13 +225,20 @@ def delete(actor: Actor, deployment: Deployment) -> None:
         raise Conflict("It is still being worked on. Cancel it first.", code="INVALID_STATE")
     if deployment.live:
         raise Conflict("It serves the project now. Deploy another version first.", code="INVALID_STATE")
-    artifact = deployment.artifact or {}
-    shared = db.session.scalar(
-        select(Deployment.id)
-        .where(Deployment.rollback_of_id == deployment.id, Deployment.live_key.is_not(None))
-        .limit(1)
-    )
-    image, folder = ("", "") if shared else (artifact.get("image") or "", artifact.get("folder") or "")
+    image, folder = _of_its_own(deployment)
     audit.record(actor, "deployment.deleted", deployment, name=f"{deployment.repo} #{deployment.number}")
     emit(DeploymentDeleted(deployment.id, deployment.project_id, deployment.log_stream, image, folder))
     db.session.delete(deployment)
+
+
+def _of_its_own(deployment: Deployment) -> tuple[str, str]:
+    """The image and the folder of a deployment, each empty if a version has it too: a rollback shares its target's."""
+    mine = deployment.artifact or {}
+    others = select(Deployment.artifact).where(
+        Deployment.project_id == deployment.project_id,
+        Deployment.id != deployment.id,
+        or_(Deployment.active_key.is_not(None), Deployment.live_at.is_not(None)),
+    )
+    taken = {other.get(kind) for other in db.session.scalars(others) if other for kind in ("image", "folder")}
+    image, folder = (mine.get(kind) or "" for kind in ("image", "folder"))
+    return "" if image in taken else image, "" if folder in taken else folder
