@@ -11,7 +11,7 @@ from devflow.features.projects.schemas import (
     VariableOut,
     VariablesIn,
 )
-from devflow.web.api import ApiBlueprint
+from devflow.web.api import ApiBlueprint, Said
 from devflow.web.identity import actor
 
 bp = ApiBlueprint("projects", __name__, url_prefix="/projects")
@@ -20,7 +20,7 @@ bp = ApiBlueprint("projects", __name__, url_prefix="/projects")
 @bp.post("", calls=service.create, status=201, raises=(Conflict, Invalid, NotFound))
 def create(body: ProjectIn) -> ProjectOut:
     """Create a project."""
-    return service.describe(service.create(actor(), body))
+    return Said(service.describe(service.create(actor(), body)), "Project created successfully")
 
 
 @bp.put("/<project_id>", calls=service.update, raises=(NotFound, Conflict))

@@ -18,6 +18,9 @@ RESERVED = frozenset(
 )
 """Names that are no project's: they look like the platform's own."""
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ADDRESS = re.compile(r"(?:https?|ssh|file)://[^\s/]*/\S*|[./~].*|(?:[^\s@/:]+@)?[^\s@/:]+:[^\s:]\S*", re.IGNORECASE)
+_TOKEN = 20
+"""So long is no name of a person in an address, but a token."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OURS = frozenset({"PORT"})
 """Variables DevFlow sets itself from the project's settings."""
@@ -36,7 +39,21 @@ def is_slug(text: str) -> bool:
 def short_name(repository: str) -> str:
     """`https://host/owner/app.git` -> `app`."""
     path = urlsplit(repository).path if "://" in repository else repository.rpartition(":")[2]
-    return posixpath.basename(path.rstrip("/")).removesuffix(".git") or "app"
+    return posixpath.basename(path.rstrip("/")).removesuffix(".git")[:100] or "app"
+
+
+def address_problem(repository: str) -> str | None:
+    """Why this cannot be kept as a repository's address; None when it can. Whether it answers is git's to say."""
+    if not _ADDRESS.fullmatch(repository) or repository.startswith("-"):
+        return "Use an address such as https://host/team/repository.git or git@host:team/repository.git."
+    try:
+        parts = urlsplit(repository) if "://" in repository else None
+    except ValueError:
+        return "This is not the address of a repository."
+    if parts and (parts.password or (parts.scheme.lower() != "ssh" and len(parts.username or "") >= _TOKEN)):
+        # Everybody in the team reads the address; it is in logs, audit and lists.
+        return "Leave the password out of the address. Choose an access token and give it there: it is kept encrypted."
+    return None
 
 
 def server_of(repository: str) -> tuple[str, str]:

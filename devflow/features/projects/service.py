@@ -21,6 +21,7 @@ from devflow.features.projects.schemas import (
     ProjectListed,
     ProjectPatch,
     ProjectQuery,
+    address_problem,
     is_slug,
     server_of,
     short_name,
@@ -102,6 +103,7 @@ def _free_slug(name: str) -> str:
 @use_case(Permission.PROJECTS_CREATE)
 def create(actor: Actor, data: ProjectIn) -> Project:
     """A new project of one of the actor's teams."""
+    check_address(data.repository_url)
     name = data.name or short_name(data.repository_url)
     if data.slug is not None and not slug_is_free(data.slug):
         raise Conflict(f"The name {data.slug} is taken. Choose another one.")
@@ -129,6 +131,12 @@ def create(actor: Actor, data: ProjectIn) -> Project:
     audit.record(actor, "project.created", project)
     emit(ProjectCreated(project.id))
     return project
+
+
+def check_address(repository: str) -> None:
+    """Raises Invalid (INVALID_REPOSITORY) for what is no address, or one that would tell a password to everybody."""
+    if problem := address_problem(repository):
+        raise Invalid(problem, {"repository_url": [problem]}, code="INVALID_REPOSITORY")
 
 
 def _keep_credential(project: Project, data: ProjectIn) -> None:
@@ -160,6 +168,7 @@ def update(actor: Actor, project: Project, data: ProjectPatch) -> Project:
         raise Conflict(f"The name {after['slug']} is taken. Choose another one.")
     if after.get("repository_url"):
         after["repository"] = after.pop("repository_url")
+        check_address(after["repository"])
         after |= _without_token(project, after["repository"])
     nullable = {"sealed_credential", "port", "health_timeout", "memory_mb", "cpus", "php_version"}
     after = {key: value for key, value in after.items() if value is not None or key in nullable}

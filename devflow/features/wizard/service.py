@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete as remove
-from sqlalchemy import select
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import iso, now
 from devflow.core.crypto import vault
-from devflow.core.db import db
+from devflow.core.db import db, transaction
 from devflow.core.errors import Invalid, NotFound, StepFailed
 from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
@@ -69,6 +68,7 @@ def look_at(wish: Wish, form: RepositoryForm, git: Git, images: BaseImages, sett
 
     Raises Invalid at the field that is wrong.
     """
+    projects.check_address(form.repository_url)
     wish = replace(wish, repository_url=form.repository_url, access=form.access, token=form.token or wish.token)
     if form.access == "token" and not wish.token:
         raise Invalid("The token is missing.", {"token": ["Paste a token that may read the repository."]})
@@ -138,8 +138,6 @@ def finish(actor: Actor, draft_id: str, settings: Settings) -> Deployment:
 
 def forget_old() -> int:
     """Drop drafts nobody finished."""
-    old = list(db.session.scalars(select(Draft).where(Draft.created_at < now() - LIFETIME)))
-    for draft in old:
-        db.session.delete(draft)
-    db.session.commit()
-    return len(old)
+    with transaction():
+        gone = db.session.execute(remove(Draft).where(Draft.created_at < now() - LIFETIME))
+    return getattr(gone, "rowcount", 0)

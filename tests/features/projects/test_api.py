@@ -37,6 +37,34 @@ def test_a_repository_has_a_short_name(url: str, name: str) -> None:
     assert short_name(url) == name
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ann:s3cret@example.com/shop.git",
+        "https://ghp_0123456789abcdefghij@example.com/shop.git",
+        "ssh://git:s3cret@example.com/shop.git",
+        "https://[example.com/shop.git",
+        "shop",
+        "not a url",
+        "-uwhoami:x",
+        "ext::sh -c id",
+    ],
+)
+def test_an_address_that_is_none_or_tells_a_secret_is_refused_at_every_door(ann: Person, url: str) -> None:
+    assert ann.call("POST", "/projects", 422, repository_url=url)["code"] == "INVALID_REPOSITORY"
+    assert ann.call("POST", "/deployments", 422, repository=url)["code"] == "INVALID_REPOSITORY"
+    ann.call("POST", "/projects", 201, repository_url=URL, name="Shop")
+    assert ann.call("PUT", "/projects/shop", 422, repository_url=url)["code"] == "INVALID_REPOSITORY"
+    assert ann.call("GET", "/projects/shop")["repository"] == URL
+
+
+@pytest.mark.parametrize(
+    "url", ["https://ann@example.com/shop.git", "git@example.com:shop.git", "ssh://git@[::1]:22/shop", "/srv/my shop"]
+)
+def test_a_plain_address_is_kept(ann: Person, url: str) -> None:
+    assert ann.call("POST", "/projects", 201, repository_url=url, name="Shop")["repository"] == url
+
+
 def test_variables_are_read_as_people_write_them() -> None:
     found, wrong = parse_variables(
         '# comment\nA=1\nexport B = two words \nC="x=\\"y\\""\nD=\'it\'\'s\'\nE="a\nb"\nF=\n\nno'
