@@ -19,6 +19,7 @@ from devflow.features.deployments.schemas import (
     DeploymentQuery,
     LogQuery,
     LogsOut,
+    ProjectDeploymentQuery,
     QueuedOut,
     RecentQuery,
     RedeployIn,
@@ -70,11 +71,12 @@ def create(body: DeploymentIn) -> QueuedOut:
 @bp.post("/projects/<project_id>/deploy", calls=starting.start, status=201, raises=(Conflict, NotFound, TooMany))
 def deploy(project_id: str, body: DeployIn) -> QueuedOut:
     """Deploy a project."""
-    return _queued(starting.start(actor(), project_id, body, _settings(), trigger="api"))
+    queued = starting.start(actor(), project_id, body, _settings(), trigger="api")
+    return Said(_queued(queued), "Deployment queued successfully")
 
 
 @bp.get("/projects/<project_id>/deployments", calls=finding.search, raises=(NotFound,))
-def of_project(project_id: str, query: DeploymentQuery) -> Page[DeploymentOut]:
+def of_project(project_id: str, query: ProjectDeploymentQuery) -> Page[DeploymentOut]:
     """The deployments of a project, newest first."""
     return finding.search(actor(), query.model_copy(update={"project_id": project_id}))
 

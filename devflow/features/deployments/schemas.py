@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output
@@ -82,12 +82,23 @@ class DeploymentQuery(ListQuery):
             data = {pairs.get(name, name): value for name, value in data.items()}
         return data
 
+    @field_validator("from_date", "to_date")
+    @classmethod
+    def _of_our_time(cls, value: datetime | None) -> datetime | None:
+        if value is not None and not 1970 < value.year < 9999:  # in UTC it may be a year off
+            raise ValueError("A date from 1971 to 9998.")
+        return value
+
+
+class ProjectDeploymentQuery(DeploymentQuery):
+    default_limit: ClassVar[int] = 20
+
 
 class LogQuery(Input):
     level: Literal["", "debug", "info", "success", "warning", "error", "command"] = ""
     search: str = Field("", max_length=200)
-    after: int = Field(0, ge=0)
-    page: int = Field(1, ge=1)
+    after: int = Field(0, ge=0, le=1_000_000_000_000)
+    page: int = Field(1, ge=1, le=1_000_000_000)
     limit: int = Field(100, ge=1)
 
 
@@ -178,6 +189,8 @@ class RollbackOut(Output):
     rollback_deployment_id: str
     status: str
     target_version: VersionOut
+    backup_created: bool = False
+    backup_path: str | None = None
 
 
 class LogsOut(Output):
