@@ -141,7 +141,7 @@ def test_values_of_variables_are_in_no_layer_no_history_and_no_log(
     )
     done = user.ended(user.deploy(project))
     log = user.log(done)
-    assert done["status"] == "success" and "key ***" in log, log
+    assert done["status"] == "success" and "built with ***" in log and "key ***" in log, log
     assert secret not in log and secret not in str(done)
     with closing(docker.from_env()) as engine:
         mine = engine.images.list(filters={"label": f"devflow.deployment={done['id']}"})
