@@ -27,7 +27,7 @@ from tests.journeys.platform import ROOT, wait_for
 from tests.postgres_fixture import fresh_database
 
 KIND, RACE = "test.work", "test.race"
-THREADS, PROCESSES = 7, 3
+THREADS, PROCESSES = 10, 2
 
 
 class Script:
@@ -140,7 +140,7 @@ def test_of_many_that_reach_for_a_job_one_gets_it(store: str, tmp_path: Path) ->
         app = create_app(overrides)
         with app.app_context():
             db.create_all()
-            for number in range(10):
+            for number in range(5):
                 port(Jobs).submit(RACE, f"race {number}", file=str(tally))
             ids = list(db.session.scalars(select(JobRow.id)))
             db.session.remove()
