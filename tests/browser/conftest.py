@@ -21,7 +21,7 @@ def fresh_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platfor
     """`devflow up` without an account."""
     running = Platform(tmp_path_factory.mktemp("browser")).start()
     yield running
-    running.stop()
+    running.remove()
 
 
 @pytest.fixture(scope="session")

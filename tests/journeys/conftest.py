@@ -16,7 +16,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     running = Platform(tmp_path_factory.mktemp("platform")).start()
     running.user("Administrator")  # the first account is the administrator
     yield running
-    running.stop()
+    running.remove()
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         platform = Platform(folder / "data", {**limits, "DOCKER_HOST": host}).start()
         platform.user("Administrator")
         yield platform
-        platform.stop()
+        platform.remove()
 
 
 def test_a_build_that_prints_200_000_lines_is_kept_line_by_line(

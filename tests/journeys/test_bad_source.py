@@ -231,7 +231,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     running = Platform(tmp_path_factory.mktemp("strict"), limits).start()
     running.user("Administrator")
     yield running
-    running.stop()
+    running.remove()
 
 
 def test_limits_on_the_source_hold(strict: Platform, sources: Sources) -> None:

@@ -32,7 +32,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, engine: SecondEngine) -> 
     """A platform whose apps live on the second engine."""
     running = Platform(tmp_path_factory.mktemp("elsewhere"), {"DOCKER_HOST": engine.host}).start()
     yield running
-    running.stop()
+    running.remove()
 
 
 def test_the_engine_is_stopped_and_started_again(platform: Platform, engine: SecondEngine, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterat
         running = Platform(tmp_path_factory.mktemp("grown-up"), stores).start()
         running.user("Administrator")
         yield running
-        running.stop()
+        running.remove()
 
 
 test_the_main_story = test_deploy.test_from_a_repository_to_a_live_address_and_back

@@ -123,7 +123,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A platform that gives the version left behind some time."""
     running = Platform(tmp_path_factory.mktemp("patient"), {"DRAIN_TIMEOUT": str(DRAIN), "STOP_GRACE": "1"}).start()
     yield running
-    running.stop()
+    running.remove()
 
 
 def test_ten_switches_under_load(patient: Platform, tmp_path: Path) -> None:
