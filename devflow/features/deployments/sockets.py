@@ -9,11 +9,12 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, request
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from devflow.core.clock import iso, now
 from devflow.core.db import db
 from devflow.features.deployments.models import Deployment
+from devflow.features.deployments.rules.states import ACTIVE
 from devflow.features.deployments.service import finding
 from devflow.ports.logs import Line
 from devflow.web.identity import actor
@@ -86,12 +87,15 @@ def log_stream(ws: Any, deployment_id: str) -> None:
     _follow(ws, deployment_id, on_subscribe=not request.args.get("batch"))
 
 
+def _moves(team_ids: tuple[str, ...]) -> Select[datetime, int]:
+    """Asked many times a second: by status, so that an index leads to the few rows that are active."""
+    active = (Deployment.team_id.in_(team_ids), Deployment.status.in_(sorted(ACTIVE)))
+    return select(func.max(Deployment.updated_at), func.count()).where(*active)
+
+
 def _changes(team_ids: tuple[str, ...]) -> State:
     """One figure that differs whenever any deployment of these teams has moved."""
-    newest = select(func.max(Deployment.updated_at), func.count()).where(
-        Deployment.team_id.in_(team_ids), Deployment.active_key.is_not(None)
-    )
-    moved, active = db.session.execute(newest).one()
+    moved, active = db.session.execute(_moves(team_ids)).one()
     return State((str(moved), active), (_text(type="deployments_changed", active=active),))
 
 

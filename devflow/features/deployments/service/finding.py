@@ -111,9 +111,12 @@ def latest_by_project(project_ids: Iterable[str]) -> dict[str, Deployment]:
     """The newest deployment of each project."""
     ids = list(project_ids)
     newest = (
-        select(func.max(Deployment.id)).where(Deployment.project_id.in_(ids)).group_by(Deployment.project_id)
-    ).scalar_subquery()
-    rows = db.session.scalars(select(Deployment).where(Deployment.id.in_(newest)))
+        select(Deployment.project_id, func.max(Deployment.number).label("number"))
+        .where(Deployment.project_id.in_(ids))
+        .group_by(Deployment.project_id)
+    ).subquery()
+    both = (Deployment.project_id == newest.c.project_id) & (Deployment.number == newest.c.number)
+    rows = db.session.scalars(select(Deployment).join(newest, both))
     return {row.project_id: row for row in rows}
 
 
