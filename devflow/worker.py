@@ -121,6 +121,8 @@ def _keep() -> None:
 def _tidy() -> None:
     accounts.forget_expired()
     wizard.forget_old()
+    events.forget_old()
+    port(Jobs).forget_old()
     settings = port(Settings)
     port(Engine).prune_build_cache(settings.build_cache_size * 1024 * 1024)
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Index, String, Text, select, update
+from sqlalchemy import JSON, Index, String, Text, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from devflow.core.clock import now
@@ -22,6 +22,8 @@ from devflow.core.db import HasId, Model, db, transaction
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_ATTEMPTS = 10
+KEPT = timedelta(days=7)
+"""How long delivered facts can be looked at."""
 
 
 class OutboxRow(HasId, Model):
@@ -88,7 +90,10 @@ def _tell(row: OutboxRow) -> str | None:
     kind = _kinds.get(row.kind)
     if kind is None:
         return f"no fact is called {row.kind}"
-    happened = kind(**row.payload)
+    try:
+        happened = kind(**row.payload)
+    except TypeError as error:  # written by another version of DevFlow
+        return f"{row.kind} cannot be read: {error}"
     for listener in _listeners[kind]:
         try:
             listener(happened)
@@ -97,6 +102,13 @@ def _tell(row: OutboxRow) -> str | None:
             db.session.rollback()
             return f"{listener.__module__}.{listener.__name__}: {error}"
     return None
+
+
+def forget_old() -> int:
+    """Drop facts that were delivered, or given up, long ago; returns how many."""
+    with transaction():
+        gone = db.session.execute(delete(OutboxRow).where(OutboxRow.delivered_at < now() - KEPT))
+    return getattr(gone, "rowcount", 0)
 
 
 def sweep(older_than: timedelta = timedelta(seconds=5), limit: int = 100) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, CursorResult, Index, String, Text, select, update
+from sqlalchemy import JSON, CursorResult, Index, String, Text, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,6 +31,9 @@ RETRY_BASE = 4
 """The second attempt waits 4 s, the third 16: as long as an engine or a database takes to come back."""
 UNTAKEN = timedelta(seconds=10)
 """A queued job nobody took for so long gets a second message; a double one is harmless."""
+
+KEPT = timedelta(days=30)
+"""How long one can look up how a job ended."""
 
 
 class JobRow(HasId, Model):
@@ -97,7 +100,7 @@ class Jobs:
     def __init__(self, queues: Queues, lease: float = 10.0) -> None:
         self.queues = queues
         self.lease = timedelta(seconds=lease)
-        self._running: dict[str, Job] = {}
+        self._running: dict[tuple[str, int], Job] = {}  # by attempt: a lost one may still be at it here
         self._lock = threading.Lock()
 
     @property
@@ -144,7 +147,7 @@ class Jobs:
         if job is None:
             return
         with self._lock:
-            self._running[job.id] = job
+            self._running[job.id, job.attempt] = job
         state, error, retry = "done", None, False
         try:
             _handlers[job.kind][1](job)
@@ -159,7 +162,7 @@ class Jobs:
             state, error = "failed", f"{type(fault).__name__}: {fault}"
         finally:
             with self._lock:
-                self._running.pop(job.id, None)
+                self._running.pop((job.id, job.attempt), None)
             db.session.remove()
         self._end(job, state, error, retry)
 
@@ -204,13 +207,14 @@ class Jobs:
     def listen(self) -> None:
         """Learn of cancel requests made in other processes; cheap, call several times a second."""
         with self._lock:
-            mine = {job.id: job for job in self._running.values() if not job.stop}
+            mine = [job for job in self._running.values() if not job.stop]
         if not mine:
             return
-        asked = select(JobRow.id).where(JobRow.id.in_(mine), JobRow.cancel_requested)
-        for job_id in db.session.scalars(asked):
-            mine[job_id].stop = True
+        asked = select(JobRow.id).where(JobRow.id.in_({job.id for job in mine}), JobRow.cancel_requested)
+        told = frozenset(db.session.scalars(asked))
         db.session.rollback()
+        for job in mine:
+            job.stop = job.stop or job.id in told
 
     def open_subjects(self, kind: str) -> frozenset[str]:
         """What jobs of a kind are waiting for or working on."""
@@ -278,6 +282,12 @@ class Jobs:
         elif moved:
             self.queues.send(_queue(row.queue), job.id, job.attempt + 1)
         return moved
+
+    def forget_old(self) -> int:
+        """Drop jobs that ended long ago; returns how many."""
+        with transaction():
+            gone = db.session.execute(delete(JobRow).where(JobRow.finished_at < now() - KEPT))
+        return _changed(gone)
 
     def release(self) -> None:
         """At a clean stop: hand running jobs back at once, so the next worker need not wait for the lease."""

@@ -148,6 +148,25 @@ def test_a_fact_of_a_newer_version_waits_for_it() -> None:
     assert only_row().delivered_at is None and "LampPolished" in (only_row().error or "")
 
 
+def test_a_fact_that_was_written_otherwise_holds_up_no_other() -> None:
+    with transaction():
+        db.session.add(OutboxRow(kind="LampLit", payload={"hue": "red"}))
+    left_behind(LampOut("blue"))
+    assert events.sweep(AT_ONCE) == 2 and Heard.first == ["blue"]
+    waiting = db.session.scalars(select(OutboxRow).where(OutboxRow.delivered_at.is_(None))).one()
+    assert waiting.attempts == 1 and "cannot be read" in (waiting.error or "")
+
+
+def test_facts_delivered_long_ago_are_forgotten() -> None:
+    left_behind(LampLit("red"), LampOut("blue"))
+    events.sweep(AT_ONCE)
+    assert events.forget_old() == 0
+    with transaction():
+        long_ago = now() - events.KEPT - timedelta(seconds=1)
+        db.session.execute(update(OutboxRow).where(OutboxRow.kind == "LampLit").values(delivered_at=long_ago))
+    assert events.forget_old() == 1 and only_row().kind == "LampOut"
+
+
 def test_two_facts_of_one_name_are_refused() -> None:
     double = type("LampLit", (), {"__module__": "elsewhere"})
     with pytest.raises(TypeError, match="LampLit"):

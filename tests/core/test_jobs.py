@@ -203,6 +203,36 @@ def test_a_lease_that_ran_out_gives_the_job_to_the_next_worker(app: Flask, work:
     assert row_of(job_id).state == "done"
 
 
+def test_a_lost_attempt_and_the_next_one_in_the_same_worker_are_told_apart(app: Flask, work: Jobs) -> None:
+    job_id = submitted(work)
+    with held(app, work, job_id) as (lost, let_go_of_lost):
+        expire(job_id)
+        work.reap()
+        with held(app, work, job_id, 2) as (second, _):
+            work.beat()
+            assert lost.lost and not second.lost
+            let_go_of_lost.set()
+            wait_for(lambda: work.running() == [second], 10, "the end of the lost attempt")
+            expire(job_id)
+            work.beat()
+            assert work.reap() == 0 and not second.lost, "it is still kept alive"
+            work.cancel("thing", KIND)
+            assert second.stop
+    assert row_of(job_id).state == "done"
+
+
+def test_jobs_that_ended_long_ago_are_forgotten(work: Jobs) -> None:
+    old, fresh = submitted(work, "old"), submitted(work, "fresh")
+    submitted(work, "waiting")
+    for job_id in (old, fresh):
+        work.run(job_id, 1)
+    with transaction():
+        long_ago = now() - jobs.KEPT - timedelta(seconds=1)
+        db.session.execute(update(JobRow).where(JobRow.id == old).values(finished_at=long_ago))
+    assert work.forget_old() == 1
+    assert not rows("old") and rows("fresh") and rows("waiting")
+
+
 def test_beating_keeps_the_lease(app: Flask, work: Jobs) -> None:
     job_id = submitted(work)
     with held(app, work, job_id) as (job, _):
