@@ -62,7 +62,7 @@ def delete(actor: Actor, project: Project, force: bool) -> None:
         what = f"deployment #{active.number} is {active.status}" if active else "a version of it serves traffic"
         raise Conflict(f"{project.name} cannot be deleted without force: {what}.", hint="Send force=true.")
     if active:
-        starting.cancel(actor, active, "The project was deleted.")
+        starting.cancel(actor, active.id, "The project was deleted.")
     projects.delete(actor, project)
 
 

@@ -30,6 +30,15 @@ def find(actor: Actor, key: str) -> Deployment:
     return deployment
 
 
+def hold(actor: Actor, key: str) -> Deployment:
+    """The same to change its state: nobody else can until this transaction ends (SQLite has one writer anyway)."""
+    alone = select(Deployment).where(Deployment.id == find(actor, key).id).with_for_update()
+    deployment = db.session.scalar(alone.execution_options(populate_existing=True))
+    if deployment is None:
+        raise NotFound(f"Deployment with ID '{key}' not found.", code="DEPLOYMENT_NOT_FOUND")
+    return deployment
+
+
 @query(Permission.DEPLOYMENTS_READ, on=find)
 def show(actor: Actor, deployment: Deployment) -> Deployment:
     return deployment

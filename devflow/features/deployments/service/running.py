@@ -21,7 +21,7 @@ from devflow.features.deployments.models import Deployment, Stage
 from devflow.features.deployments.rules import plan as plans
 from devflow.features.deployments.rules.plan import Artifact, Outcome, Plan, Snapshot
 from devflow.features.deployments.rules.states import STEPS, Step, may_move
-from devflow.features.deployments.service.finding import find, key_of
+from devflow.features.deployments.service.finding import find, hold, key_of
 from devflow.features.deployments.service.starting import close_stages
 from devflow.features.projects import service as projects
 from devflow.ports.git import CheckoutLimits, Commit
@@ -37,7 +37,7 @@ def read_env(sealed: str | None) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in text.split("\x00") if pair)
 
 
-@use_case(Permission.DEPLOYMENTS_RUN, on=find)
+@use_case(Permission.DEPLOYMENTS_RUN, on=hold)
 def begin(actor: Actor, deployment: Deployment, attempt: int, settings: Settings) -> Plan:
     """Take the deployment on as this attempt and say what has to be done. Raises Cancelled if it is over."""
     if not deployment.active:
@@ -195,7 +195,7 @@ class _Fenced:
         db.session.remove()
 
 
-@use_case(Permission.DEPLOYMENTS_RUN, on=find)
+@use_case(Permission.DEPLOYMENTS_RUN, on=hold)
 def finish(actor: Actor, deployment: Deployment, attempt: int, outcome: Outcome, url: str) -> bool:
     """Keep how it ended and tell the others; False when the deployment was not this attempt's any more."""
     if deployment.attempt != attempt or not deployment.active or not may_move(deployment.status, outcome.status):
@@ -233,7 +233,7 @@ def _fail(deployment: Deployment, failure: plans.Failure) -> None:
     emit(DeploymentFailed(deployment.id, deployment.project_id, failure.cause, failure.message))
 
 
-@use_case(Permission.DEPLOYMENTS_RUN, on=find)
+@use_case(Permission.DEPLOYMENTS_RUN, on=hold)
 def give_up(actor: Actor, deployment: Deployment, failure: plans.Failure) -> str:
     """End a deployment that nobody works on, whichever attempt it was; its project's id."""
     if deployment.active:
@@ -253,7 +253,7 @@ def stranded(worked_on: Collection[str]) -> list[str]:
     return found
 
 
-@use_case(Permission.DEPLOYMENTS_RUN, on=find)
+@use_case(Permission.DEPLOYMENTS_RUN, on=hold)
 def crashed(actor: Actor, deployment: Deployment, failure: plans.Failure, successor_id: str | None) -> None:
     """A version that crashed within its watch makes way for the one before it, if there is one."""
     if not deployment.live:

@@ -26,7 +26,7 @@ from devflow.features.deployments.rules.detect import Overrides
 from devflow.features.deployments.rules.plan import Snapshot
 from devflow.features.deployments.rules.states import STEPS
 from devflow.features.deployments.schemas import DeployIn, DeploymentIn, RedeployIn, RollbackIn
-from devflow.features.deployments.service.finding import PRODUCTION, find, key_of
+from devflow.features.deployments.service.finding import PRODUCTION, find, hold, key_of
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import ProjectIn, ProjectPatch, short_name
 from devflow.features.projects.service import Project
@@ -129,7 +129,8 @@ def _env_text(env: dict[str, str]) -> str:
 
 def _queue(actor: Actor, project: Project, deployment: Deployment, settings: Settings, *, force: bool) -> Deployment:
     _mind_the_limit(actor, settings)
-    running = db.session.scalar(select(Deployment).where(Deployment.active_key == key_of(project.id)))
+    active = select(Deployment).where(Deployment.active_key == key_of(project.id)).with_for_update()
+    running = db.session.scalar(active.execution_options(populate_existing=True))
     if running is not None:
         if not force:
             raise _in_progress(running)
@@ -189,7 +190,7 @@ def _add_stages(deployment: Deployment) -> None:
         db.session.add(row)
 
 
-@use_case(Permission.DEPLOYMENTS_CANCEL, on=find)
+@use_case(Permission.DEPLOYMENTS_CANCEL, on=hold)
 def cancel(actor: Actor, deployment: Deployment, reason: str = "") -> Deployment:
     """End an active deployment. What serves goes on serving."""
     if not deployment.active:
@@ -218,7 +219,7 @@ def close_stages(deployment_id: str, why: str) -> None:
     db.session.execute(mine.where(Stage.status == "pending").values(status="skipped"))
 
 
-@use_case(Permission.DEPLOYMENTS_DELETE, on=find)
+@use_case(Permission.DEPLOYMENTS_DELETE, on=hold)
 def delete(actor: Actor, deployment: Deployment) -> None:
     """Delete the record with its log, stages and artifact; not while it works or serves."""
     if deployment.active:
