@@ -106,5 +106,5 @@ def _in_transaction(work: Callable[[], Result]) -> Result:
 
 
 def forget_session() -> None:
-    """Return the database connection of this thread; for long-running loops."""
+    """Return the database connection of this thread, before slow work that needs none."""
     db.session.remove()

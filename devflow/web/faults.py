@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException
 
 from devflow.core.db import db
@@ -53,6 +53,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(DomainError, told)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(OperationalError, _database)
+    app.register_error_handler(IntegrityError, _overtaken)
     app.register_error_handler(Exception, _unknown)
 
 
@@ -85,6 +86,14 @@ def _database(error: OperationalError) -> ResponseReturnValue:
     log.error("The database does not answer: %s", error.orig)
     db.session.rollback()
     return answer(503, "SERVICE_UNAVAILABLE", "The database does not answer. Try again in a moment.", {})
+
+
+def _overtaken(error: IntegrityError) -> ResponseReturnValue:
+    """What was free when a use case looked was taken before it wrote."""
+    log.warning("Two wanted the same on %s %s: %s", request.method, request.path, error.orig)
+    db.session.rollback()
+    text = "Somebody else changed the same thing at the same moment. Look at it again, then try again."
+    return answer(409, "CONFLICT", text, {})
 
 
 def _unknown(error: Exception) -> ResponseReturnValue:

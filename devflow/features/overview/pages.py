@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from devflow.core.errors import Invalid
+from devflow.core.errors import Conflict, Invalid
 from devflow.core.settings import Settings
 from devflow.features.accounts import service as accounts
 from devflow.features.containers import service as containers
@@ -117,8 +117,8 @@ def settings(slug: str) -> ResponseReturnValue:
             project = projects.update(actor(), slug, checked(ProjectPatch, values))
             said = "Saved. The next deployment uses it."
             return redirect(url_for("projects.settings", slug=project.slug), said)
-        except Invalid as error:
-            errors = error.fields
+        except (Invalid, Conflict) as error:
+            errors = getattr(error, "fields", {}) or {"form": [error.message]}
     head = _head(slug)
     project = head["project"]
     stored = {name: getattr(project, name) for name in ProjectPatch.model_fields if hasattr(project, name)}

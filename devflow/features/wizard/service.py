@@ -15,7 +15,7 @@ from devflow.core.crypto import vault
 from devflow.core.db import db, transaction
 from devflow.core.errors import Invalid, NotFound, StepFailed
 from devflow.core.settings import Settings
-from devflow.core.use_case import query, use_case
+from devflow.core.use_case import forget_session, query, use_case
 from devflow.features.deployments.schemas import DeployIn
 from devflow.features.deployments.service import looking, starting
 from devflow.features.deployments.service.starting import Deployment
@@ -72,6 +72,7 @@ def look_at(wish: Wish, form: RepositoryForm, git: Git, images: BaseImages, sett
     wish = replace(wish, repository_url=form.repository_url, access=form.access, token=form.token or wish.token)
     if form.access == "token" and not wish.token:
         raise Invalid("The token is missing.", {"token": ["Paste a token that may read the repository."]})
+    forget_session()
     try:
         remote = git.probe(wish.repository(allow_local=settings.allows_local(wish.repository_url)))
     except Invalid as error:
@@ -97,6 +98,7 @@ def _free(name: str) -> str:
 def look_again(wish: Wish, form: LookForm, git: Git, images: BaseImages, settings: Settings, folder: Path) -> Wish:
     """Detect anew for another branch or root directory."""
     values = {**wish.values, "branch": form.branch, "root_directory": form.root_directory}
+    forget_session()
     try:
         limits = CheckoutLimits(settings.max_repository_size * MB, LOOK_SECONDS)
         repository = wish.repository(allow_local=settings.allows_local(wish.repository_url))
