@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
 import time
@@ -223,12 +224,15 @@ def test_a_new_address_of_the_same_version_is_used(edge: CaddyEdge, upstream: St
 
 def test_a_request_waits_for_an_app_that_is_about_to_answer(edge: CaddyEdge, upstream: Start) -> None:
     edge.publish([SHOP])
-    port = free_port()
+    reserved = socket.socket()  # bound but not listening: refused, and nobody else gets the port meanwhile
+    reserved.bind(("127.0.0.1", 0))
+    port = reserved.getsockname()[1]
     edge.switch("shop", AppRelease("v1", "127.0.0.1", port))
     with subprocess.Popen(
         ["curl", "-s", "-H", "Host: shop.localhost", f"http://127.0.0.1:{edge.settings.http_port}/"], stdout=-1
     ) as client:
         eventually(lambda: edge.in_flight(AppRelease("v1", "127.0.0.1", port)) is None)
+        reserved.close()
         upstream("awake", port)
         assert client.communicate(timeout=10)[0] == b"awake"
 
