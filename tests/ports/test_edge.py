@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from devflow.adapters.caddy.client import CaddyEdge
@@ -231,7 +232,9 @@ def test_a_request_waits_for_an_app_that_is_about_to_answer(edge: CaddyEdge, ups
     with subprocess.Popen(
         ["curl", "-s", "-H", "Host: shop.localhost", f"http://127.0.0.1:{edge.settings.http_port}/"], stdout=-1
     ) as client:
-        eventually(lambda: edge.in_flight(AppRelease("v1", "127.0.0.1", port)) is None)
+        asked = psutil.Process(client.pid)
+        eventually(lambda: any(c.status == psutil.CONN_ESTABLISHED for c in asked.net_connections()))
+        assert client.poll() is None
         reserved.close()
         upstream("awake", port)
         assert client.communicate(timeout=10)[0] == b"awake"
