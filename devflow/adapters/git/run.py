@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -94,16 +95,17 @@ class Runner:
             raise Unavailable("git is not installed on this server. Install the package git.") from error
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_EVERY)
-                return
-            if self.cancelled():
-                raise Cancelled("The checkout was cancelled.")
-            if time.monotonic() > self.deadline:
-                raise TimedOut
-            if self._too_large.is_set():
-                self.check_size()
+        ended = os.pidfd_open(process.pid)  # told at once; Popen.wait with a timeout looks at growing intervals
+        try:
+            while not select.select([ended], [], [], _LOOK_EVERY)[0]:
+                if self.cancelled():
+                    raise Cancelled("The checkout was cancelled.")
+                if time.monotonic() > self.deadline:
+                    raise TimedOut
+                if self._too_large.is_set():
+                    self.check_size()
+        finally:
+            os.close(ended)
 
     def _measure(self, done: threading.Event) -> None:
         """In a thread of its own: a large tree takes a while to walk, and a cancel must not wait for it."""

@@ -141,6 +141,7 @@ def carry_out(plan: Plan, job: Job) -> Outcome:
             raise
         return Outcome("failed", failure=Failure(error.message, "unavailable", "Run `devflow doctor` on the server."))
     finally:
+        report.settle()
         writer.close()
 
 

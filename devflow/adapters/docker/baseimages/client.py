@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from docker.errors import ImageNotFound
@@ -47,7 +48,7 @@ class DockerBaseImages:
     def versions(self) -> Mapping[str, tuple[str, ...]]:
         with engine_errors():
             found = {runtime: set(versions) for runtime, versions in self._buildable().items()}
-            tags = [tag for image in self._connect().images() for tag in image.get("RepoTags") or ()]
+            tags = [tag for image in self._asked.images() for tag in image.get("RepoTags") or ()]
             online = self._registry.reachable(_PROBE)
         for runtime, repository in catalogue.REPOSITORIES.items():
             here = {catalogue.series(repository, t.partition(":")[2]) for t in tags if t.startswith(f"{repository}:")}
@@ -70,7 +71,7 @@ class DockerBaseImages:
             for recipe in render.lineage(resolution.recipe, self._recipes):
                 self._make(recipe, on_line, cancelled, lambda r: self._labels(r.reference) is not None)
             repository, _, tag = name.partition(":")
-            self._connect().tag(resolution.recipe.reference, repository, tag)
+            self._asked.tag(resolution.recipe.reference, repository, tag)
 
     def build_all(self, names: Sequence[str], on_line: Callable[[str], None], refresh: bool = False) -> tuple[str, ...]:
         recipes = [self._recipe(name) for name in names] or list(self._recipes.values())
@@ -86,8 +87,7 @@ class DockerBaseImages:
 
     def list_images(self) -> tuple[BaseImage, ...]:
         with engine_errors():
-            client = self._connect()
-            sizes = {tag: image["Size"] for image in client.images() for tag in image.get("RepoTags") or ()}
+            sizes = {tag: image["Size"] for image in self._asked.images() for tag in image.get("RepoTags") or ()}
         return tuple(
             BaseImage(name, "present" if name in sizes else "buildable", sizes.get(name, 0), recipe.summary)
             for name, recipe in self._recipes.items()
@@ -124,7 +124,7 @@ class DockerBaseImages:
 
     def _labels(self, reference: str) -> Mapping[str, str] | None:
         try:
-            return self._connect().inspect_image(reference)["Config"]["Labels"] or {}
+            return self._asked.inspect_image(reference)["Config"]["Labels"] or {}
         except ImageNotFound:
             return None
 
@@ -161,6 +161,11 @@ class DockerBaseImages:
                     raise Cancelled("The preparation of the base image was cancelled.")
                 time.sleep(0.1)
             yield
+
+    @cached_property
+    def _asked(self) -> StreamingClient:
+        """The client for short questions; it connects again by itself. Long answers have clients of their own."""
+        return self._connect()
 
     def _connect(self) -> StreamingClient:
         return StreamingClient(base_url=self._docker_host, version="auto", timeout=_BUILD_SILENCE)

@@ -12,10 +12,10 @@ from devflow.features.deployments.pipeline.waiting import unless_cancelled
 from devflow.features.deployments.rules.plan import MB, Artifact, Plan, Report
 from devflow.ports.engine import Container, Engine
 
-PAUSE = 0.05
-"""Seconds between two tries; a container takes about 250 ms to start."""
-INSPECT_EVERY = 0.4
-"""Seconds between two looks at the container itself."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
+"""Seconds between two tries: what starts quickly is noticed at once, what starts slowly is not asked all the time."""
+INSPECT_EVERY, INSPECT_REFUSED = 0.4, 0.1
+"""Seconds between two looks at the container itself, and when nothing answers, which is how a crash begins."""
 
 
 @dataclass
@@ -63,14 +63,14 @@ def wait_until_healthy(plan: Plan, artifact: Artifact, container: Container, eng
                 level="success", step="check",
             )  # fmt: skip
             return address
-        if time.monotonic() - looked >= INSPECT_EVERY or not address or last.error:
+        if not address or time.monotonic() - looked >= (INSPECT_REFUSED if last.error else INSPECT_EVERY):
             looked = time.monotonic()
             state = engine.container(container.id)
             _mind_crashes(plan, state)
             address = state.address if state else None
         if time.monotonic() >= deadline:
             raise _why_silent(plan, artifact, container, engine, last)
-        time.sleep(PAUSE)
+        time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE + (time.monotonic() - began) / 10))
 
 
 def _mind_crashes(plan: Plan, state: Container | None) -> None:

@@ -28,7 +28,8 @@ PROOF_SECONDS = 15.0
 def execute(plan: Plan, tools: Tools, report: Report) -> Outcome:
     """Carry out the plan. Whatever goes wrong, what served before goes on serving and nothing is left behind."""
     try:
-        _clear_earlier_attempts(plan, tools)
+        if plan.attempt > 1:
+            _clear_earlier_attempts(plan, tools)
         if plan.reuse is not None:
             report.skipped("clone", "detect", "build", "release")
             artifact = plan.reuse

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
 from devflow.core.crypto import digest
 from devflow.core.errors import Cancelled, StepFailed
 from devflow.features.deployments.pipeline.tools import Tools, folder_size, need_disk
+from devflow.features.deployments.pipeline.waiting import ahead, when_there
 from devflow.features.deployments.rules.detect import (
     Detected,
     Runtimes,
@@ -24,13 +27,28 @@ from devflow.ports.git import Commit
 from devflow.ports.logs import Level
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the engine can do, asked while git works."""
+
+    versions: Future[Mapping[str, tuple[str, ...]]]
+    builder: Future[str]
+
+    @classmethod
+    def ask(cls, tools: Tools) -> Known:
+        return cls(ahead(tools.images.versions), ahead(lambda: tools.engine.info().builder))
+
+
 def obtain(plan: Plan, tools: Tools, report: Report) -> tuple[Artifact, str]:
     """The artifact of this plan and the commit it was made from."""
     shutil.rmtree(plan.work, ignore_errors=True)
+    known = Known.ask(tools)
     try:
         commit = clone(plan, tools, report)
-        found = look(plan, tools, report)
-        return build(plan, tools, report, found), commit.sha
+        found = look(plan, known, report)
+        if found.kind == "app":
+            ahead(lambda: tools.engine.ensure_network(plan.network, plan.owner_labels))  # a new one takes 0.1 s
+        return build(plan, tools, report, found, known), commit.sha
     finally:
         shutil.rmtree(plan.work, ignore_errors=True)
 
@@ -59,9 +77,9 @@ def _importance(line: str) -> Level:
     return "info" if line.startswith("Checked out ") else "debug"
 
 
-def look(plan: Plan, tools: Tools, report: Report) -> Detected:
+def look(plan: Plan, known: Known, report: Report) -> Detected:
     report.started("detect")
-    found = detect(plan.work, plan.overrides, Runtimes(tools.images.versions()))
+    found = detect(plan.work, plan.overrides, Runtimes(when_there(known.versions, report.cancelled)))
     for evidence in found.evidence:
         report.log(f"{evidence.file}: {evidence.says}", step="detect")
     for note in found.notes:
@@ -72,23 +90,24 @@ def look(plan: Plan, tools: Tools, report: Report) -> Detected:
     return found
 
 
-def build(plan: Plan, tools: Tools, report: Report, found: Detected) -> Artifact:
+def build(plan: Plan, tools: Tools, report: Report, found: Detected, known: Known) -> Artifact:
     if found.kind == "static" and found.static_path is None:
         report.started("build", "Taking the files as they are")
         artifact = keep_static(plan, report, found, _take_tree(plan, found))
     else:
         report.started("build")
-        artifact = _build_image(plan, tools, report, found)
+        artifact = _build_image(plan, tools, report, found, known)
     report.built(artifact)
     report.finished("build")
     return artifact
 
 
-def _build_image(plan: Plan, tools: Tools, report: Report, found: Detected) -> Artifact:
+def _build_image(plan: Plan, tools: Tools, report: Report, found: Detected, known: Known) -> Artifact:
     for reference in found.base_images:
         tools.images.ensure(reference, lambda line: report.log(line, step="build"), report.cancelled)
+    builder = when_there(known.builder, report.cancelled)
     try:
-        image = tools.engine.build(_spec(plan, tools, found), _narrate(report), report.cancelled)
+        image = tools.engine.build(_spec(plan, tools, found, builder), _narrate(report), report.cancelled)
     except StepFailed as error:
         raise _in_plain_words(error, found) from error
     try:
@@ -131,11 +150,11 @@ def _port(plan: Plan, found: Detected, image: Image) -> int:
     return image.ports[0] if found.dockerfile and image.ports else found.port
 
 
-def _spec(plan: Plan, tools: Tools, found: Detected) -> BuildSpec:
+def _spec(plan: Plan, tools: Tools, found: Detected, builder: str) -> BuildSpec:
     context = plan.work / plan.overrides.root_directory if plan.overrides.root_directory else plan.work
     text = found.dockerfile_text
     env = build_env(plan.env)
-    if text is not None and tools.engine.info().builder == "classic":
+    if text is not None and builder == "classic":
         text = without_mounts(text)
     elif text is not None:
         text = scoped_caches(text, plan.project_id)

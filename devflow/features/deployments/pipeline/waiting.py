@@ -15,8 +15,8 @@ GLANCE = 0.1
 """Seconds between two looks at whether the work is to end."""
 
 
-def unless_cancelled(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-    """What `call` returns or raises; `Cancelled` as soon as that is wanted. The call then ends by its own timeout."""
+def ahead(call: Callable[[], T]) -> Future[T]:
+    """Begin now what will be needed later; its answer, or its error, comes when it is asked for."""
     future: Future[T] = Future()
 
     def work() -> None:
@@ -26,6 +26,16 @@ def unless_cancelled(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
             future.set_exception(error)
 
     threading.Thread(target=work, daemon=True, name="question").start()
+    return future
+
+
+def unless_cancelled(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
+    """What `call` returns or raises; `Cancelled` as soon as that is wanted. The call then ends by its own timeout."""
+    return when_there(ahead(call), cancelled)
+
+
+def when_there(future: Future[T], cancelled: Callable[[], bool]) -> T:
+    """The answer of what was begun before, or `Cancelled` as soon as that is wanted."""
     while True:
         if cancelled():
             raise Cancelled("This deployment is to end.")
