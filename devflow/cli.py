@@ -14,7 +14,7 @@ import click
 from devflow.adapters.docker.baseimages import DockerBaseImages
 from devflow.app import ROOT, create_app
 from devflow.core import settings_doc
-from devflow.core.access import anonymous
+from devflow.core.access import SYSTEM, anonymous
 from devflow.core.errors import DomainError
 from devflow.core.ids import new_id
 from devflow.core.settings import load
@@ -79,12 +79,13 @@ def doctor() -> None:
 @click.option("--name", prompt=True)
 @click.password_option()
 def create_admin(email: str, name: str, password: str) -> None:
-    """Create an account; on a new installation it is the administrator."""
+    """Create an account that administers the platform."""
     app = create_app()
     with app.app_context():
         data = checked(SignUpIn, {"email": email, "name": name, "password": password})
         made = accounts.register(anonymous(request_id=new_id()), data, port(accounts.Keys), "open")
-        click.echo(f"{made.user.email} is {made.user.role}.")
+        accounts.promote(SYSTEM, made.user.id)
+        click.echo(f"{data.email} administers this platform.")
 
 
 @main.group()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from devflow.core.errors import Invalid
 
@@ -28,13 +28,7 @@ def seconds(value: Any) -> Any:
     return value
 
 
-def words(value: Any) -> Any:
-    """`a, b c` as a tuple of three words."""
-    return tuple(re.split(r"[,\s]+", value.strip())) if isinstance(value, str) and value.strip() else value or ()
-
-
 Seconds = Annotated[int, BeforeValidator(seconds)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
 
 
 class Settings(BaseSettings):
@@ -46,7 +40,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "test", "production"] = Field(
         "development",
         validation_alias=AliasChoices("DEVFLOW_ENV", "APP_ENV", "FLASK_ENV", "NODE_ENV", "environment"),
-        description="`production` insists on secrets of your own and on secure cookies behind TLS.",
+        description="`production` does not start without a JWT_SECRET of your own.",
     )
     data_dir: Path = Field(Path("var"), description="Folder of everything DevFlow keeps on disk.")
     host: str = Field("127.0.0.1", description="Address the web process listens on.")
@@ -89,7 +83,6 @@ class Settings(BaseSettings):
     edge_external: bool = Field(False, description="The edge runs as a service of its own; do not start one.")
     edge_admin: str = Field("", description="Admin address of the edge. Empty: a socket in the data folder.")
     edge_upstream: str = Field("", description="How the edge reaches the web process. Empty: `127.0.0.1:<port>`.")
-    cdn_url: str = Field("", description="Base of deployed addresses if a CDN stands before the edge.")
 
     # The engine
     docker_host: str = Field("", description="Docker engine. Empty: `/var/run/docker.sock`.")
@@ -125,7 +118,6 @@ class Settings(BaseSettings):
     rate_limit_per_minute: int = Field(100, ge=1, description="API requests a minute for each user or address.")
     auth_limit_per_minute: int = Field(5, ge=1, description="Sign-in attempts a minute for each address.")
     max_body_size: int = Field(2, ge=1, description="Largest request body, in MB.")
-    cors_origins: Words = Field((), description="Origins whose pages may call the API.")
     trusted_proxies: int = Field(1, ge=0, description="Proxies before the web process (the edge is one).")
 
     # Sign-in by others, mail

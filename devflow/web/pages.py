@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import orjson
 from flask import Response, flash, get_flashed_messages, make_response, render_template, request
 from flask import redirect as go
 from flask.typing import ResponseReturnValue
+from jinja2_fragments import BlockNotFoundError
 from jinja2_fragments.flask import render_block
 from pydantic import BaseModel, ValidationError
 
-from devflow.core.errors import Conflict, Forbidden, Invalid
+from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
 from devflow.core.use_case import UseCase
 from devflow.web.identity import actor
 
@@ -31,7 +32,10 @@ def render(template: str, block: str | None = None, status: int = 200, **context
     """The whole page, or for htmx one named block of it (`?block=` chooses another one)."""
     block = request.args.get("block", block)
     whole = block is None or not wants_block()
-    body = render_template(template, **context) if whole else render_block(template, str(block), **context)
+    try:
+        body = render_template(template, **context) if whole else render_block(template, str(block), **context)
+    except BlockNotFoundError as error:
+        raise NotFound(f"This page has no part called {block}.") from error
     response = make_response(body, status)
     response.headers["Vary"] = "HX-Request, Cookie"
     response.headers.setdefault("Cache-Control", "no-store")
@@ -40,7 +44,8 @@ def render(template: str, block: str | None = None, status: int = 200, **context
 
 def toast(response: Response, text: str, kind: str = "success") -> Response:
     """Let htmx show a toast with this answer."""
-    response.headers["HX-Trigger"] = orjson.dumps({"toast": {"kind": kind, "text": text}}).decode()
+    # Escaped to ASCII: a header carries nothing else.
+    response.headers["HX-Trigger"] = json.dumps({"toast": {"kind": kind, "text": text}})
     return response
 
 

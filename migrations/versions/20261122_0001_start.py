@@ -211,6 +211,12 @@ def upgrade() -> None:
     with op.batch_alter_table('team_members', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_team_members_user_id'), ['user_id'], unique=False)
 
+    op.create_table('deployment_numbers',
+    sa.Column('project_id', sa.String(length=36), nullable=False),
+    sa.Column('last', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_deployment_numbers_project_id_projects'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('project_id', name=op.f('pk_deployment_numbers'))
+    )
     op.create_table('deployments',
     sa.Column('project_id', sa.String(length=36), nullable=False),
     sa.Column('team_id', sa.String(length=36), nullable=False),
@@ -321,6 +327,7 @@ def downgrade() -> None:
     with op.batch_alter_table('projects', schema=None) as batch_op:
         batch_op.drop_index('ix_projects_team_id_name')
 
+    op.drop_table('deployment_numbers')
     op.drop_table('projects')
     op.drop_table('user_preferences')
     op.drop_table('teams')

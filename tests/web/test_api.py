@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, make_response
 from openapi_spec_validator import validate
 
 from devflow.web.api import operation_of
 from devflow.web.openapi import document
+from devflow.web.pages import toast
 from tests.conftest import PASSWORD, Person, csrf
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -192,6 +194,18 @@ def test_signing_in_never_leads_elsewhere(app: Flask, ann: Person, target: str) 
     form = {"email": ann.email, "password": PASSWORD, "csrf_token": token}
     answer = client.post("/login", query_string={"next": target}, data=form)
     assert answer.status_code == 303 and answer.location == "/dashboard"
+
+
+def test_an_unknown_part_of_a_page_is_not_found(ann: Person, browser: Callable[[Person], Any]) -> None:
+    answer = browser(ann).get("/projects?block=nonsense", headers={"HX-Request": "true"})
+    assert answer.status_code == 404
+
+
+def test_a_toast_in_any_language_fits_into_a_header(app: Flask) -> None:
+    with app.test_request_context():
+        header = toast(make_response(""), "Gelöscht: 日本 …").headers["HX-Trigger"]
+    header.encode("ascii")
+    assert json.loads(header)["toast"]["text"] == "Gelöscht: 日本 …"
 
 
 def test_health_says_what_it_has_checked(app: Flask) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
@@ -73,7 +73,7 @@ def register(actor: Actor, data: SignUpIn, keys: Keys, sign_up: str, *, browser:
 
 @use_case(Permission.ACCOUNT_CREATE)
 def _create(actor: Actor, data: SignUpIn, password_hash: str, keys: Keys, seconds: int) -> SignedIn:
-    first = not has_accounts()
+    first = _nobody_yet()
     if db.session.scalar(select(User.id).where(User.email == data.email)):
         raise Conflict("There is an account with this e-mail address already. Sign in instead.")
     user = User(
@@ -89,6 +89,24 @@ def _create(actor: Actor, data: SignUpIn, password_hash: str, keys: Keys, second
     audit.record(_as(actor, user), "account.created", user)
     emit(AccountCreated(user.id, user.name))
     return _open_session(actor, user, keys, seconds)
+
+
+def _nobody_yet() -> bool:
+    """Is this the first account? Two at once take turns, so that only one becomes the administrator."""
+    if has_accounts():
+        return False
+    if db.session.get_bind().dialect.name == "postgresql":  # SQLite's writers take turns anyway
+        db.session.execute(text("lock table users in exclusive mode"))
+    return not has_accounts()
+
+
+@use_case(Permission.PLATFORM_MANAGE)
+def promote(actor: Actor, user_id: str) -> User:
+    """Make an account an administrator of the whole platform."""
+    user = find(user_id)
+    before, user.role = user.role, "master_admin"
+    audit.record(actor, "account.promoted", user, {"role": [before, user.role]})
+    return user
 
 
 def _free_username(wanted: str | None, email: str) -> str:

@@ -135,6 +135,15 @@ class Deployment(HasId, HasUpdates, Model):
         return f"deployment/{self.project_id}/{self.id}"
 
 
+class Numbering(Model):
+    """The last number a project has given, so that none is given twice, deleted deployments included."""
+
+    __tablename__ = "deployment_numbers"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    last: Mapped[int] = mapped_column(default=0)
+
+
 class Stage(HasId, Model):
     """One step of a deployment; `stage_name` is the contract's coarse stage that `step` belongs to."""
 

@@ -159,6 +159,7 @@ def publish_sites() -> None:
 @jobs.handles(PUBLISH)
 def publish(job: Job) -> None:
     publish_sites()
+    running.readdress(SYSTEM, job.subject, _settings())
 
 
 @jobs.handles(RETIRE)

@@ -252,6 +252,7 @@ class ProjectPatch(Input):
     cpus: float | None = Field(None, gt=0, le=256)
     php_version: str | None = Field(None, max_length=10)
     auto_deploy: bool | None = None
+    token: str | None = Field(None, max_length=4096, description="A new token for a private repository.")
     environment_variables: Variables | None = None
 
 

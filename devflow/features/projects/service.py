@@ -170,6 +170,8 @@ def update(actor: Actor, project: Project, data: ProjectPatch) -> Project:
         after["repository"] = after.pop("repository_url")
         check_address(after["repository"])
         after |= _without_token(project, after["repository"])
+    if token := after.pop("token", None):
+        after |= {"access": "token", "sealed_credential": vault().seal(token)}
     nullable = {"sealed_credential", "port", "health_timeout", "memory_mb", "cpus", "php_version"}
     after = {key: value for key, value in after.items() if value is not None or key in nullable}
     changes = audit.difference({key: getattr(project, key) for key in after}, after)

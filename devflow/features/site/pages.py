@@ -14,6 +14,7 @@ from devflow.web.pages import render
 from devflow.web.ports import port
 
 bp = Blueprint("site", __name__)
+_REFERENCE = "devflow-reference"
 
 
 @bp.get("/")
@@ -31,7 +32,10 @@ def terms() -> ResponseReturnValue:
 @bp.get("/docs")
 def docs() -> ResponseReturnValue:
     """The API, from its own document."""
-    return render("site/docs.html", groups=rules.reference(document(current_app)), base=port(Settings).public_url)
+    known = current_app.extensions.get(_REFERENCE)
+    if known is None:  # the document takes its time and never changes while this process lives
+        known = current_app.extensions[_REFERENCE] = rules.reference(document(current_app))
+    return render("site/docs.html", groups=known, base=port(Settings).public_url)
 
 
 @bp.get("/privacy")

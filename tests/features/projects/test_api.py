@@ -121,6 +121,14 @@ def test_a_private_repository_needs_its_credential(app: Flask, ann: Person) -> N
         assert "gitsecret" not in str(list(db.session.execute(text("select * from projects"))))
 
 
+def test_a_token_can_be_replaced_and_is_never_shown(ann: Person) -> None:
+    made = ann.call("POST", "/projects", 201, repository_url=URL)
+    after = ann.call("PATCH", f"/projects/{made['id']}", token="newsecret-456")
+    entry = ann.call("GET", "/audit")[0]
+    assert entry["changes"]["access"] == ["public", "token"] and entry["changes"]["sealed_credential"] == "changed"
+    assert "newsecret" not in str(after) + str(entry)
+
+
 @pytest.mark.parametrize(
     ("address", "kept"),
     [

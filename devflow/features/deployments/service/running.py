@@ -22,7 +22,7 @@ from devflow.features.deployments.models import Deployment, Stage
 from devflow.features.deployments.rules import plan as plans
 from devflow.features.deployments.rules.plan import Artifact, Outcome, Plan, Snapshot
 from devflow.features.deployments.rules.states import STEPS, Step, may_move
-from devflow.features.deployments.service.finding import find, hold, key_of
+from devflow.features.deployments.service.finding import find, hold, key_of, live_of
 from devflow.features.deployments.service.starting import close_stages
 from devflow.features.projects import service as projects
 from devflow.ports.git import CheckoutLimits, Commit
@@ -262,6 +262,14 @@ def stranded(worked_on: Collection[str]) -> list[str]:
     found = [deployment_id for deployment_id in db.session.scalars(active) if deployment_id not in worked_on]
     db.session.rollback()
     return found
+
+
+@use_case(Permission.DEPLOYMENTS_RUN)
+def readdress(actor: Actor, project_id: str, settings: Settings) -> None:
+    """What serves answers at the project's address of today."""
+    live = live_of(project_id)
+    if live is not None:
+        live.deployed_url = plans.url_of(projects.find(actor, project_id).slug, settings)
 
 
 @use_case(Permission.DEPLOYMENTS_RUN, on=hold)

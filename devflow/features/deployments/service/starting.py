@@ -21,7 +21,7 @@ from devflow.features.deployments.events import (
     DeploymentDeleted,
     DeploymentQueued,
 )
-from devflow.features.deployments.models import Deployment, Stage
+from devflow.features.deployments.models import Deployment, Numbering, Stage
 from devflow.features.deployments.rules.detect import Overrides
 from devflow.features.deployments.rules.plan import Snapshot
 from devflow.features.deployments.rules.states import STEPS
@@ -136,8 +136,7 @@ def _queue(actor: Actor, project: Project, deployment: Deployment, settings: Set
             raise _in_progress(running)
         _end_active(actor, running, "Replaced by a newer deployment.")
         db.session.flush()
-    newest = db.session.scalar(select(func.max(Deployment.number)).where(Deployment.project_id == project.id))
-    deployment.number = (newest or 0) + 1
+    deployment.number = _next_number(project.id)
     deployment.project_id, deployment.team_id = project.id, project.team_id
     deployment.user_id, deployment.user_name = actor.id or None, actor.name
     deployment.repo = short_name(project.repository)
@@ -155,6 +154,17 @@ def _queue(actor: Actor, project: Project, deployment: Deployment, settings: Set
     audit.record(actor, "deployment.queued", deployment, name=f"{project.name} #{deployment.number}")
     emit(DeploymentQueued(deployment.id, project.id))
     return deployment
+
+
+def _next_number(project_id: str) -> int:
+    """Numbers are never given twice: image tags, folders and people know a deployment by its number."""
+    given = db.session.get(Numbering, project_id, with_for_update=True)
+    if given is None:
+        newest = db.session.scalar(select(func.max(Deployment.number)).where(Deployment.project_id == project_id))
+        given = Numbering(project_id=project_id, last=newest or 0)
+        db.session.add(given)
+    given.last += 1
+    return given.last
 
 
 def _in_progress(running: Deployment) -> Conflict:
