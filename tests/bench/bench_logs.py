@@ -16,6 +16,7 @@ from statistics import quantiles
 
 from devflow.adapters.logs import ChunkedLogs, SqliteLogs
 from devflow.adapters.logs.postgres import PostgresLogs
+from tests.bench.table import Figure
 from tests.postgres_fixture import fresh_database
 from tests.web.hub_server import Server
 from tests.web.socket_client import watch
@@ -23,12 +24,31 @@ from tests.web.socket_client import watch
 LINES = 100_000
 TIMED_LINES = 3000
 CROWD = 100
+AIM = 150.0
+"""Milliseconds."""
 CHUNK = 500
 SECRETS = [f"s3cr3t-value-number-{n}-{n * 7919:x}" for n in range(10)]
 TEXTS = [
     f"step {n % 9}/9: installing dependencies into the image layer, package number {n} of {LINES} from the index"
     for n in range(LINES)
 ]
+
+
+def figures(_folder: Path) -> list[Figure]:
+    """The same for the table of all measurements."""
+    found = {name: float(value) for name, value in run().items()}
+    one, crowd = "line to socket, 1 viewer", f"line to socket, {CROWD} viewers"
+    echo = "a bare loopback echo"
+    return [
+        Figure("log lines stored (SQLite)", found["stored in sqlite (lines/s)"], "lines/s",
+               found["raw sqlite, a row a line (lines/s)"], None, "a row a line in a bare SQLite table"),
+        Figure("log lines stored (SQLite), 10 secrets masked", found["stored in sqlite, 10 secrets masked (lines/s)"],
+               "lines/s", found["raw sqlite, a row a line (lines/s)"], None, "a row a line in a bare SQLite table"),
+        *(Figure(f"{name}, {rank}", found[f"{name}, {rank} (ms)"], "ms", found[f"raw socket echo {rank} (ms)"],
+                 AIM if rank == "p95" else None, echo) for name in (one, crowd) for rank in ("p50", "p95")),
+        Figure("log lines lost or doubled", found["lines lost or doubled, 1 viewer"]
+               + found[f"lines lost or doubled, {CROWD} viewers"], "", None, 0, ""),
+    ]  # fmt: skip
 
 
 def run() -> dict[str, float | str]:

@@ -1,0 +1,47 @@
+"""`make bench`: every measurement, and one table. Name some to run only those: `python -m tests.bench memory list`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import bench_deploy, bench_list, bench_logs, bench_memory, bench_open_log, bench_switch
+from tests.bench.table import Figure, shown
+
+BENCHES: dict[str, Callable[[Path], list[Figure]]] = {
+    "memory": bench_memory.run,
+    "deploy": bench_deploy.run,
+    "switch": bench_switch.run,
+    "logs": bench_logs.figures,
+    "open_log": bench_open_log.run,
+    "list": bench_list.run,
+}
+
+
+def main(names: list[str]) -> None:
+    if unknown := set(names) - set(BENCHES):
+        sys.exit(f"There is no {', '.join(sorted(unknown))}. There are: {', '.join(BENCHES)}.")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}", flush=True)
+    figures: list[Figure] = []
+    for name in names or BENCHES:
+        folder = Path(tempfile.mkdtemp(prefix="devflow-bench-"))
+        began = time.monotonic()
+        try:
+            found = BENCHES[name](folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        print(f"{name} took {time.monotonic() - began:.0f} s", flush=True)
+        figures += found
+    print(f"\n{shown(figures)}\n")
+    missed = [figure.what for figure in figures if figure.met is False]
+    print(f"Missed aims: {'; '.join(missed)}." if missed else "Every aim is met.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
