@@ -101,7 +101,7 @@ def _provide(app: Flask, settings: Settings, adapters: Mapping[type, Any]) -> No
         Logs: lambda: open_logs(settings),
         Engine: lambda: DockerEngine(settings.docker_host),
         BaseImages: lambda: DockerBaseImages(settings.folder / "images", settings.docker_host),
-        Git: lambda: GitClient(settings.folder / "git"),
+        Git: lambda: GitClient(settings.folder / "git", settings.allow_private_addresses),
         Edge: lambda: edge_of(settings),
         jobs.Jobs: lambda: jobs.Jobs(Queues(settings.folder, settings.redis_url), settings.lease),
         Doctor: lambda: PlatformDoctor(settings),

@@ -111,7 +111,9 @@ class Settings(BaseSettings):
     keep_images: int = Field(5, ge=1, description="Versions of a project kept for a return.")
     build_cache_size: int = Field(10_240, ge=0, description="Build cache kept, in MB.")
     allow_local_repositories: bool = Field(False, description="May a project be cloned from a path on this server?")
-    allow_private_addresses: bool = Field(False, description="May the server fetch from private addresses for a user?")
+    allow_private_addresses: bool = Field(
+        False, description="May the server fetch from private addresses for a user, and be redirected by git servers?"
+    )
 
     # Limits
     deployments_per_hour: int = Field(10, ge=1, description="Deployments one user may start in an hour.")

@@ -64,6 +64,7 @@ class Platform:
             "EDGE_HTTPS_PORT": str(self.https_port),
             "DEVFLOW_ENV": "test",
             "ALLOW_LOCAL_REPOSITORIES": "1",
+            "ALLOW_PRIVATE_ADDRESSES": "1",
             "DEPLOYMENTS_PER_HOUR": "10000",
             "RATE_LIMIT_PER_MINUTE": "100000",
             "AUTH_LIMIT_PER_MINUTE": "1000",

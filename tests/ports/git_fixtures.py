@@ -70,6 +70,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.hanging.set()
             self.server.released.wait(30)
             return
+        if self.path.startswith("/moved/"):
+            self._answer(302, [("Location", self.server.moved_to + self.path.removeprefix("/moved"))], b"")
+            return
         if self.path.startswith("/private/") and self.headers.get("Authorization") != self.server.expected:
             self.server.refused.append(self.headers.get("Authorization"))
             self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
@@ -122,19 +125,27 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class GitServer(ThreadingHTTPServer):
-    """`/x.git` is open, `/private/x.git` wants a password, `/old/x.git` speaks protocol 0, `/hang` never answers."""
+    """`/x.git` is open, `/private/x.git` wants a password, `/old/x.git` speaks protocol 0, `/hang` never answers.
+
+    `/moved/x.git` leads on to `moved_to`. `connections` counts who came at all."""
 
     daemon_threads = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, host: str = "127.0.0.1") -> None:
         self.root = root
+        self.connections = 0
+        self.moved_to = ""
         self.expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         self.refused: list[str | None] = []
         self.seen_elsewhere: list[str | None] = []
         self.hanging, self.released = threading.Event(), threading.Event()
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__((host, 0), _Handler)
+        self.url = f"http://{host}:{self.server_port}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def get_request(self) -> tuple[Any, Any]:
+        self.connections += 1
+        return super().get_request()
 
     def stop(self) -> None:
         self.released.set()

@@ -36,7 +36,7 @@ class Desk:
     """A git client with a place to check out to; keeps the lines it was told."""
 
     def __init__(self, folder: Path) -> None:
-        self.client = GitClient(folder / "git")
+        self.client = GitClient(folder / "git", allow_private=True)
         self.place = folder / "checkout"
         self.lines: list[str] = []
         self.stop = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -27,6 +28,16 @@ class Address:
     origin: str
     credentials: Credentials
 
+    @property
+    def host(self) -> str:
+        """A name or number, without brackets; empty for a local path."""
+        return urlsplit(self.origin).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.origin)
+        return parts.port or {"http": 80, "https": 443, "ssh": 22}[parts.scheme]
+
 
 def parse(repository: Repository) -> Address:
     """Raises `Invalid` (INVALID_REPOSITORY) on anything that is not plainly https, http, ssh or an allowed path."""
@@ -42,6 +53,7 @@ def parse(repository: Repository) -> Address:
     if url.lower().startswith("ssh://"):
         return _ssh(url, repository.credentials)
     if "://" not in url and "::" not in url and (match := _SCP.fullmatch(url)):
+        _check_place(match[2])
         return Address(url, "ssh", f"ssh://{match[2]}", repository.credentials)
     raise invalid("Repositories are reached over https or ssh only.", _TWO_WAYS)
 
@@ -94,4 +106,18 @@ def _split(url: str) -> tuple[str, str, str, str, str]:
     place = parts.netloc.rpartition("@")[2]
     if not _NETLOC.fullmatch(place) or len(parts.path.strip("/")) == 0:
         raise invalid("The address names no host or no repository.", _TWO_WAYS)
+    _check_place(place)
     return parts.scheme.lower(), parts.netloc, parts.path, parts.query, parts.fragment
+
+
+def _check_place(place: str) -> None:
+    """A port is one, and brackets hold a number: git reads `[host:port]` in them where others do not."""
+    number = re.match(r"\[(.*)\]", place)
+    try:
+        if number:
+            IPv6Address(number[1])
+    except ValueError as error:
+        raise invalid("The address names no host or no repository.", _TWO_WAYS) from error
+    port = re.search(r":([0-9]+)$", place)
+    if port and not 0 < int(port[1]) < 65536:
+        raise invalid("The port of the address is not between 1 and 65535.", "Check the address for a typing error.")

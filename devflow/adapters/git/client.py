@@ -15,7 +15,9 @@ from pathlib import Path
 
 from devflow.adapters.git import failures, render
 from devflow.adapters.git.address import Address, parse
+from devflow.adapters.git.guard import Guard, NoSuchHost
 from devflow.adapters.git.run import Result, Runner, TimedOut
+from devflow.adapters.git.submodules import Reach, Submodules
 from devflow.core.errors import StepFailed, Unavailable
 from devflow.ports.git import CheckoutLimits, Commit, Remote, Repository
 
@@ -29,21 +31,26 @@ class GitClient:
     """`devflow.ports.git.Git` by the git command line.
 
     `folder` keeps `known_hosts`: a server's ssh key is trusted at first sight and then held to.
+    `allow_private`: may people name hosts of this machine and the networks around it, and be redirected?
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+    def __init__(self, folder: Path, allow_private: bool = False) -> None:
+        self.folder, self.allow_private = folder.resolve(), allow_private
 
     def probe(self, repository: Repository, timeout: float = 15) -> Remote:
         address = parse(repository)
-        with self._environment(address) as environment:
-            runner = Runner(environment, time.monotonic() + timeout)
+        deadline = time.monotonic() + timeout
+        with self._reach(address, deadline, lambda: False) as reach:
             try:
+                runner = Runner(reach(address), deadline)
                 result = runner.git("ls-remote", "--symref", "--", address.url, "HEAD", "refs/heads/*")
+            except NoSuchHost as error:
+                raise failures.to_invalid(failures.unknown_host(address)) from error
             except TimedOut as error:
                 raise Unavailable(f"{address.origin or address.url} did not answer within {timeout:g} s.") from error
+            told = render.masked(render.told(result.err, runner.environment), address)
         if not result.ok:
-            raise failures.to_invalid(failures.explain(render.masked(result.err, address), address))
+            raise failures.to_invalid(failures.explain(told, address))
         return render.remote(result.out)
 
     def checkout(
@@ -61,10 +68,11 @@ class GitClient:
         On any error the destination is removed."""
         address = parse(repository)
         destination.mkdir(parents=True, exist_ok=True)
-        with self._environment(address) as environment:
+        deadline = time.monotonic() + limits.seconds
+        with self._reach(address, deadline, cancelled) as reach:
             runner = Runner(
-                environment,
-                time.monotonic() + limits.seconds,
+                {},
+                deadline,
                 folder=destination,
                 size=limits.size,
                 on_line=lambda line: on_line(render.masked(line, address).replace(f"{destination}/", "")),
@@ -72,7 +80,11 @@ class GitClient:
                 cwd=destination,
             )
             try:
-                return _Checkout(address, runner, destination).at(ref, commit)
+                runner.environment = reach(address)
+                return _Checkout(address, runner, destination, reach).at(ref, commit)
+            except NoSuchHost as error:
+                shutil.rmtree(destination, ignore_errors=True)
+                raise failures.to_step(failures.unknown_host(address)) from error
             except TimedOut as error:
                 shutil.rmtree(destination, ignore_errors=True)
                 raise StepFailed(
@@ -85,8 +97,8 @@ class GitClient:
                 raise
 
     @contextmanager
-    def _environment(self, address: Address) -> Iterator[dict[str, str]]:
-        """What one run may know, with its secrets in a folder that only lives as long."""
+    def _reach(self, address: Address, deadline: float, cancelled: Callable[[], bool]) -> Iterator[Reach]:
+        """What one run may know and where it may go, with its secrets in a folder that only lives as long."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(prefix="devflow-git-") as name:
             private = Path(name)
@@ -94,7 +106,13 @@ class GitClient:
             if key := address.credentials.ssh_key:
                 _write(private / "key", key.replace("\r\n", "\n").strip() + "\n", 0o600)
             known_hosts = self.folder / "known_hosts"
-            yield render.environment(os.environ, address, private, known_hosts, self._host_config)
+            guard = Guard(self.allow_private, self._host_config.get("http.proxy", ""))
+
+            def reach(target: Address) -> dict[str, str]:
+                pin = guard.pin(target, deadline, cancelled)
+                return render.environment(os.environ, address, private, known_hosts, self._host_config, pin)
+
+            yield reach
 
     @cached_property
     def _host_config(self) -> dict[str, str]:
@@ -112,8 +130,8 @@ class GitClient:
 class _Checkout:
     """One checkout: fetch, lay out the files, submodules, and take everything away that is not source."""
 
-    def __init__(self, address: Address, runner: Runner, folder: Path) -> None:
-        self.address, self.runner, self.folder = address, runner, folder
+    def __init__(self, address: Address, runner: Runner, folder: Path, reach: Reach) -> None:
+        self.address, self.runner, self.folder, self.reach = address, runner, folder, reach
 
     def at(self, ref: str, commit: str | None) -> Commit:
         ref, commit = ref.strip(), (commit or "").strip().lower()
@@ -129,7 +147,7 @@ class _Checkout:
         self._must("init", "--quiet", "--template=")
         self._must("remote", "add", "origin", self.address.url)
         self._lay_out(self._fetch_commit(ref, commit) if commit else self._fetch_ref(ref))
-        self._submodules()
+        Submodules(self.address, self.runner, self.folder, self.reach).fetch()
         found = render.commit(self._must("log", "-1", f"--format={render.COMMIT_FORMAT}").out)
         self.runner.check_size()
         _drop_history(self.folder)
@@ -183,21 +201,6 @@ class _Checkout:
         if not result.ok:
             raise self._failed(result)
 
-    def _submodules(self) -> None:
-        """Shallow first; where a server gives only tips, with their history."""
-        if not (self.folder / ".gitmodules").is_file():
-            return
-        self.runner.on_line("Fetching submodules")
-        update = ("submodule", "update", "--init", "--recursive", "--force", "--progress")
-        result = self.runner.git(*update, "--depth=1")
-        if failures.refuses_commit(result.err):
-            self._must("submodule", "--quiet", "deinit", "--force", "--all")
-            shutil.rmtree(self.folder / ".git/modules", ignore_errors=True)
-            result = self.runner.git(*update)
-        if not result.ok:
-            told = render.masked(result.err, self.address).replace(f"{self.folder}/", "")
-            raise failures.no_submodule(told)
-
     def _names(self) -> list[str]:
         """Branches and tags of the remote, for a helpful answer."""
         result = self.runner.git("ls-remote", "--heads", "--tags", "--refs", "--", self.address.url)
@@ -215,7 +218,8 @@ class _Checkout:
         return result
 
     def _failed(self, result: Result) -> StepFailed:
-        return failures.to_step(failures.explain(render.masked(result.err, self.address), self.address))
+        told = render.masked(render.told(result.err, self.runner.environment), self.address)
+        return failures.to_step(failures.explain(told, self.address))
 
 
 def check_links(folder: Path) -> None:

@@ -67,10 +67,16 @@ _FORBIDDEN_TRANSPORT = Failure(
     "The repository leads to an address that is not https or ssh.",
     "Change that address to https or ssh.",
 )
+_REDIRECT = Failure(
+    "clone_failed",
+    "{url} leads on to {target}, and redirects are not followed, because they could lead into this server's network.",
+    "If you trust that address, use it as the repository's.",
+)
 _FULL = Failure("disk_full", "The disk of this server is full.", "An administrator has to free space.")
 _LOST = Failure("clone_failed", "The connection to {place} was lost.", "Try again.")
 
 _SIGNS: tuple[tuple[str, Failure], ...] = (
+    (r"returned error: 30[12378]", _REDIRECT),
     (r"Load key .*(invalid format|error in libcrypto|incorrect passphrase)", _KEY_UNREADABLE),
     (r"HOST IDENTIFICATION HAS CHANGED|Host key verification failed", _HOST_KEY),
     (r"No space left on device|Disk quota exceeded|Out of diskspace", _FULL),
@@ -107,8 +113,13 @@ def explain(text: str, address: Address) -> Failure:
         known = _REFUSED
     place = re.sub(r"^\w+://", "", address.origin) or "This server"
     if known:
-        return Failure(known.cause, known.message.format(place=place, url=address.url), known.hint)
+        message = known.message.format(place=place, url=address.url, target=_target(text))
+        return Failure(known.cause, message, known.hint)
     return Failure("clone_failed", f"Git could not read {address.url}: {_last_words(text)}.", "")
+
+
+def unknown_host(address: Address) -> Failure:
+    return Failure(_UNKNOWN_HOST.cause, _UNKNOWN_HOST.message.format(place=address.host), _UNKNOWN_HOST.hint)
 
 
 def to_invalid(failure: Failure) -> Invalid:
@@ -163,13 +174,24 @@ def no_submodule(text: str) -> StepFailed:
     """Names the submodule if git did."""
     named = re.search(r"submodule path '([^']+)'|Failed to clone '([^']+)'|for submodule path '([^']+)'", text)
     name = next((group for group in named.groups() if group), "") if named else ""
+    if re.search(r"returned error: 30[12378]", text):
+        return bad_submodule(name, f"its address leads on to {_target(text)}, and redirects are not followed.")
+    return bad_submodule(name, f"{_last_words(text)}.")
+
+
+def bad_submodule(name: str, reason: str) -> StepFailed:
+    """`reason`: the end of a sentence, with its full stop."""
     return StepFailed(
-        f"The submodule {name} could not be fetched: {_last_words(text)}."
-        if name
-        else "A submodule could not be fetched.",
+        f"{f'The submodule {name}' if name else 'A submodule'} could not be fetched: {reason}",
         cause="submodule_failed",
         hint="Check its address in .gitmodules, that its commit was pushed, and that the key or token may read it.",
     )
+
+
+def _target(text: str) -> str:
+    """Where a redirect leads, as `render.told` wrote it down."""
+    named = re.search(r"^redirected to (\S+)$", text, re.MULTILINE)
+    return named[1] if named else "another address"
 
 
 def _last_words(text: str) -> str:

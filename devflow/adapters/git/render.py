@@ -1,4 +1,4 @@
-"""The environment git runs in, and what its output means. Pure, but for reading the host's own environment."""
+"""The environment git runs in, and what its output means. Pure, but for the host's own environment and git's trace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from devflow.adapters.git.address import Address
+from devflow.adapters.git.guard import Pin
 from devflow.ports.git import Commit, Remote
 
 _KEPT = re.compile(
@@ -32,9 +33,16 @@ esac
 
 
 def environment(
-    host: Mapping[str, str], address: Address, private: Path, known_hosts: Path, config: Mapping[str, str]
+    host: Mapping[str, str],
+    address: Address,
+    private: Path,
+    known_hosts: Path,
+    config: Mapping[str, str],
+    pin: Pin | None,
 ) -> dict[str, str]:
-    """`private`: a folder of this one run, holding `askpass` and `key`. `config`: more git settings."""
+    """`private`: a folder of this one run, holding `askpass` and `key`. `config`: more git settings.
+
+    `pin`: the one host git may reach, and where; None where it may reach any."""
     kept = {name: value for name, value in host.items() if _KEPT.fullmatch(name)}
     fixed = {
         "HOME": str(private),
@@ -44,9 +52,22 @@ def environment(
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_ALLOW_PROTOCOL": "https:http:ssh:file" if address.kind == "local" else "https:http:ssh",
-        "GIT_SSH_COMMAND": _ssh(address, private, known_hosts),
+        "GIT_SSH_COMMAND": _ssh(address, private, known_hosts, pin),
     }
-    return kept | fixed | _secrets(address, private) | _config(config)
+    # Git names no target when it does not follow a redirect: its trace does, without the secrets.
+    trace = {"GIT_TRACE_CURL": str(private / "trace"), "GIT_TRACE_CURL_NO_DATA": "1"} if pin else {}
+    return kept | fixed | trace | _secrets(address, private) | _config({**config, **_pinned(pin)})
+
+
+def _pinned(pin: Pin | None) -> dict[str, str]:
+    """A redirect could lead where the pin does not hold, so none is followed."""
+    if not pin:
+        return {}
+    redirects = {"http.followRedirects": "false"}
+    if ":" in pin.host:  # a number is its own pin, and the setting has no way to write this one
+        return redirects
+    addresses = ",".join(f"[{found}]" if ":" in found else found for found in pin.addresses)
+    return redirects | {"http.curloptResolve": f"{pin.host}:{pin.port}:{addresses}"}
 
 
 def _config(more: Mapping[str, str]) -> dict[str, str]:
@@ -85,7 +106,7 @@ def _secrets(address: Address, private: Path) -> dict[str, str]:
     }
 
 
-def _ssh(address: Address, private: Path, known_hosts: Path) -> str:
+def _ssh(address: Address, private: Path, known_hosts: Path, pin: Pin | None) -> str:
     options = {
         "BatchMode": "yes",
         "IdentitiesOnly": "yes",
@@ -97,11 +118,21 @@ def _ssh(address: Address, private: Path, known_hosts: Path) -> str:
         "ClearAllForwardings": "yes",
         "PermitLocalCommand": "no",
         **({} if address.credentials.ssh_key else {"PubkeyAuthentication": "no"}),
+        **({"HostName": pin.addresses[0], "HostKeyAlias": pin.known_as} if pin else {}),
     }
     words = ["ssh", "-F", "/dev/null", *(("-i", str(private / "key")) if address.credentials.ssh_key else ())]
     for name, value in options.items():
         words += ["-o", f"{name}={value}"]
     return shlex.join(words)
+
+
+def told(text: str, environment: Mapping[str, str]) -> str:
+    """What git said, and below it where the redirect leads that it did not follow."""
+    trace = Path(environment.get("GIT_TRACE_CURL", ""))
+    if not trace.is_file() or not re.search(r"returned error: 30[12378]", text):
+        return text
+    targets = re.findall(r"<= Recv header: location: (\S+)", trace.read_text(errors="replace"), re.IGNORECASE)
+    return f"{text}\nredirected to {targets[-1].partition('/info/refs')[0][:300]}\n" if targets else text
 
 
 def masked(line: str, address: Address) -> str:
