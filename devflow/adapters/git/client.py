@@ -80,11 +80,7 @@ class GitClient:
                 cwd=destination,
             )
             try:
-                runner.environment = reach(address)
                 return _Checkout(address, runner, destination, reach).at(ref, commit)
-            except NoSuchHost as error:
-                shutil.rmtree(destination, ignore_errors=True)
-                raise failures.to_step(failures.unknown_host(address)) from error
             except TimedOut as error:
                 shutil.rmtree(destination, ignore_errors=True)
                 raise StepFailed(
@@ -134,6 +130,7 @@ class _Checkout:
         self.address, self.runner, self.folder, self.reach = address, runner, folder, reach
 
     def at(self, ref: str, commit: str | None) -> Commit:
+        self._find_host()
         ref, commit = ref.strip(), (commit or "").strip().lower()
         if _FULL_SHA.fullmatch(ref) and not commit:
             commit = ref
@@ -154,6 +151,12 @@ class _Checkout:
         check_links(self.folder)
         self.runner.on_line(f"Checked out {found.sha[:12]}: {found.message}")
         return found
+
+    def _find_host(self) -> None:
+        try:
+            self.runner.environment = self.reach(self.address)
+        except NoSuchHost as error:
+            raise failures.to_step(failures.unknown_host(self.address)) from error
 
     def _fetch_ref(self, ref: str) -> str:
         """A branch before a tag of the same name: deployments follow branches."""
