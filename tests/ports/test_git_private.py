@@ -219,19 +219,27 @@ def test_ssh_goes_where_the_name_was_found_and_files_the_key_by_name(world: Worl
     assert (world.client.folder / "known_hosts").read_text().startswith(f"[{NAME}]:{sshd.port} ")
 
 
-def test_a_redirect_is_refused_and_named(world: World, repo: NewRepo, server: GitServer, inside: GitServer) -> None:
+def test_a_redirect_to_the_inside_is_refused(world: World, repo: NewRepo, server: GitServer, inside: GitServer) -> None:
     repo("shop").commit({"a": "1"})
     server.moved_to = inside.url
     repository = Repository(f"{server.url}/moved/shop.git")
-    words = f"leads on to {inside.url}/shop.git, and redirects are not followed"
+    words = "127.0.0.2 leads to a private address"
     with pytest.raises(Invalid, match=words):
         world.client.probe(repository)
-    with pytest.raises(StepFailed, match=words):
+    with pytest.raises(Invalid, match=words):
         world.checkout(repository.url)
     assert inside.connections == 0
     allowed = GitClient(world.client.folder, allow_private=True)
     assert allowed.probe(repository).default_branch == "main"
     assert inside.connections > 0
+
+
+def test_a_redirect_on_the_outside_is_followed(world: World, repo: NewRepo, server: GitServer) -> None:
+    sha = repo("shop").commit({"a": "1"})
+    server.moved_to = server.url
+    repository = Repository(f"{server.url}/moved/shop.git")
+    assert world.client.probe(repository).default_branch == "main"
+    assert world.checkout(repository.url).sha == sha
 
 
 @pytest.mark.parametrize(

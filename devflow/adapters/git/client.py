@@ -12,19 +12,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 from devflow.adapters.git import failures, render
 from devflow.adapters.git.address import Address, parse
 from devflow.adapters.git.guard import Guard, NoSuchHost
 from devflow.adapters.git.run import Result, Runner, TimedOut
 from devflow.adapters.git.submodules import Reach, Submodules
-from devflow.core.errors import StepFailed, Unavailable
-from devflow.ports.git import CheckoutLimits, Commit, Remote, Repository
+from devflow.core.errors import Invalid, StepFailed, Unavailable
+from devflow.ports.git import CheckoutLimits, Commit, Credentials, Remote, Repository
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 _BAD_REF = re.compile(r"^[-/.]|\.\.|[\x00-\x20\x7f~^:?*\[\\]|@\{|//|/$|\.lock$|\.$")
 _DEEPER = ("--depth=50", "--depth=1000", "--unshallow")
+
+
+_HOPS = 3
+"""Redirects that are followed, one after the other."""
+Found = TypeVar("Found")
 
 
 class GitClient:
@@ -38,6 +45,9 @@ class GitClient:
         self.folder, self.allow_private = folder.resolve(), allow_private
 
     def probe(self, repository: Repository, timeout: float = 15) -> Remote:
+        return _following(repository, lambda asked: self._probe(asked, timeout))
+
+    def _probe(self, repository: Repository, timeout: float) -> Remote:
         address = parse(repository)
         deadline = time.monotonic() + timeout
         with self._reach(address, deadline, lambda: False) as reach:
@@ -66,6 +76,20 @@ class GitClient:
         """The files alone: `.git` is gone afterwards, so history and addresses stay out of the image.
 
         On any error the destination is removed."""
+        return _following(
+            repository, lambda asked: self._checkout(asked, ref, commit, destination, limits, on_line, cancelled)
+        )
+
+    def _checkout(
+        self,
+        repository: Repository,
+        ref: str,
+        commit: str | None,
+        destination: Path,
+        limits: CheckoutLimits,
+        on_line: Callable[[str], None],
+        cancelled: Callable[[], bool],
+    ) -> Commit:
         address = parse(repository)
         destination.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + limits.seconds
@@ -121,6 +145,29 @@ class GitClient:
             if asked.returncode == 0 and asked.stdout.strip():
                 found[key] = asked.stdout.strip()
         return found
+
+
+def _following(repository: Repository, attempt: Callable[[Repository], Found]) -> Found:
+    """Try, and go where the server leads: each address is judged and pinned like the first one.
+
+    Git itself follows nothing, because what it follows is not judged.
+    """
+    for _ in range(_HOPS):
+        try:
+            return attempt(repository)
+        except (Invalid, StepFailed) as error:
+            target = error.details.get("leads_to", "")
+            if not target or (repository.url.startswith("https://") and not target.startswith("https://")):
+                raise
+            repository = _moved(repository, target)
+    return attempt(repository)
+
+
+def _moved(repository: Repository, target: str) -> Repository:
+    """The repository at its new address. Its credential stays with the server it was given for."""
+    old, new = urlsplit(repository.url), urlsplit(target)
+    same = (old.scheme, old.netloc.lower()) == (new.scheme, new.netloc.lower())
+    return Repository(target, repository.credentials if same else Credentials(), repository.allow_local)
 
 
 class _Checkout:

@@ -6,18 +6,25 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypeVar
 
 from devflow.adapters.git.address import Address, invalid
 from devflow.core.errors import Invalid, StepFailed
 
+Error = TypeVar("Error", Invalid, StepFailed)
+
 
 @dataclass(frozen=True)
 class Failure:
-    """A cause (a stable word), a sentence, and what to do. `{place}` is the host, `{url}` the address."""
+    """A cause (a stable word), a sentence, and what to do. `{place}` is the host, `{url}` the address.
+
+    `leads_to` is where the server sends us instead, if it does.
+    """
 
     cause: str
     message: str
     hint: str
+    leads_to: str = ""
 
 
 _KEY_UNREADABLE = Failure(
@@ -113,8 +120,9 @@ def explain(text: str, address: Address) -> Failure:
         known = _REFUSED
     place = re.sub(r"^\w+://", "", address.origin) or "This server"
     if known:
-        message = known.message.format(place=place, url=address.url, target=_target(text))
-        return Failure(known.cause, message, known.hint)
+        target = _target(text)
+        message = known.message.format(place=place, url=address.url, target=target or "another address")
+        return Failure(known.cause, message, known.hint, target if known is _REDIRECT else "")
     return Failure("clone_failed", f"Git could not read {address.url}: {_last_words(text)}.", "")
 
 
@@ -124,12 +132,19 @@ def unknown_host(address: Address) -> Failure:
 
 def to_invalid(failure: Failure) -> Invalid:
     """For a form: beside the address field."""
-    return invalid(failure.message, failure.hint)
+    error = invalid(failure.message, failure.hint)
+    return error if not failure.leads_to else _leading(error, failure.leads_to)
 
 
 def to_step(failure: Failure) -> StepFailed:
     """For a build."""
-    return StepFailed(failure.message, cause=failure.cause, hint=failure.hint)
+    error = StepFailed(failure.message, cause=failure.cause, hint=failure.hint)
+    return error if not failure.leads_to else _leading(error, failure.leads_to)
+
+
+def _leading(error: Error, target: str) -> Error:
+    error.details["leads_to"] = target
+    return error
 
 
 def names_no_ref(text: str) -> bool:
@@ -175,7 +190,9 @@ def no_submodule(text: str) -> StepFailed:
     named = re.search(r"submodule path '([^']+)'|Failed to clone '([^']+)'|for submodule path '([^']+)'", text)
     name = next((group for group in named.groups() if group), "") if named else ""
     if re.search(r"returned error: 30[12378]", text):
-        return bad_submodule(name, f"its address leads on to {_target(text)}, and redirects are not followed.")
+        return bad_submodule(
+            name, f"its address leads on to {_target(text) or 'another one'}, and redirects are not followed."
+        )
     return bad_submodule(name, f"{_last_words(text)}.")
 
 
@@ -191,7 +208,7 @@ def bad_submodule(name: str, reason: str) -> StepFailed:
 def _target(text: str) -> str:
     """Where a redirect leads, as `render.told` wrote it down."""
     named = re.search(r"^redirected to (\S+)$", text, re.MULTILINE)
-    return named[1] if named else "another address"
+    return named[1] if named else ""
 
 
 def _last_words(text: str) -> str:
