@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from devflow.adapters.git import guard
+from devflow.adapters.git import failures, guard
 from devflow.adapters.git.address import parse
-from devflow.adapters.git.client import GitClient
+from devflow.adapters.git.client import GitClient, _following
 from devflow.adapters.git.guard import Guard, NoSuchHost, Pin, is_public, look_up
 from devflow.adapters.git.run import TimedOut
 from devflow.core.errors import Cancelled, Invalid, StepFailed
@@ -317,3 +317,33 @@ def _entries(*addresses: str) -> list[Any]:
 
 def _unknown(*_: Any, **__: Any) -> Any:
     raise socket.gaierror("Name or service not known")
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [
+        ("https://git.example/team/new.git", True),
+        ("https://other.example/team/shop.git", False),
+        ("https://git.example:444/team/shop.git", False),
+    ],
+)
+def test_a_credential_does_not_follow_a_redirect_to_another_server(target: str, kept: bool) -> None:
+    asked: list[Repository] = []
+
+    def attempt(repository: Repository) -> str:
+        asked.append(repository)
+        if len(asked) == 1:
+            raise failures.to_step(failures.Failure("clone_failed", "moved", "", target))
+        return "found"
+
+    secret = Credentials(token="secret")
+    assert _following(Repository("https://git.example/team/shop.git", secret), attempt) == "found"
+    assert asked[1].url == target and (asked[1].credentials == secret) == kept
+
+
+def test_a_redirect_never_leads_from_https_to_http() -> None:
+    def attempt(_repository: Repository) -> None:
+        raise failures.to_step(failures.Failure("clone_failed", "moved", "", "http://git.example/shop.git"))
+
+    with pytest.raises(StepFailed, match="moved"):
+        _following(Repository("https://git.example/shop.git"), attempt)

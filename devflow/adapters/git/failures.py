@@ -190,9 +190,8 @@ def no_submodule(text: str) -> StepFailed:
     named = re.search(r"submodule path '([^']+)'|Failed to clone '([^']+)'|for submodule path '([^']+)'", text)
     name = next((group for group in named.groups() if group), "") if named else ""
     if re.search(r"returned error: 30[12378]", text):
-        return bad_submodule(
-            name, f"its address leads on to {_target(text) or 'another one'}, and redirects are not followed."
-        )
+        target = _target(text) or "another one"
+        return bad_submodule(name, f"its address leads on to {target}, and redirects are not followed.")
     return bad_submodule(name, f"{_last_words(text)}.")
 
 
