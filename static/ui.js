@@ -247,6 +247,7 @@
   /* ---------- htmx ---------- */
   document.addEventListener("toast", e => toast(e.detail.text ?? e.detail.value, e.detail.kind))
   document.addEventListener("htmx:after:swap", e => {
+    tick()
     freshen()
     if (e.target.closest?.("#palette")) found()
   })
