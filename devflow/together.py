@@ -5,6 +5,7 @@ Imported by each for itself it would take three times the memory and three times
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import threading
 from collections.abc import Callable
@@ -55,6 +56,7 @@ def _preload() -> None:
         if thread is not threading.main_thread():
             thread.join()  # a timer of the rate limiter, done at once
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what importing has left over; musl has no such call and needs none
     gc.freeze()  # a collection in a child would write into every shared page
 
 

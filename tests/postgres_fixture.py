@@ -13,7 +13,6 @@ import functools
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from tests.free_ports import free_port
 
 _FAST = "-c fsync=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=64MB"
 
@@ -63,7 +64,7 @@ class Cluster:
         if self._user:
             shutil.chown(self._folder, self._user)
         self._data = self._folder / "data"
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self._port}"
         self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
 
@@ -102,9 +103,3 @@ def _programs() -> Path:
     if initdb := shutil.which("initdb"):
         return Path(initdb).parent
     pytest.fail("PostgreSQL's programs are missing. Install the package postgresql.")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

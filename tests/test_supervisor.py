@@ -311,7 +311,7 @@ def test_a_taken_port_is_reported_with_who_has_it() -> None:
         port = server.getsockname()[1]
         name = Path("/proc/self/comm").read_text().strip()
         with pytest.raises(Conflict) as conflict:
-            ports.check([("127.0.0.1", port, "EDGE_HTTP_PORT")])
+            ports.check([("127.0.0.1", port, "EDGE_HTTP_PORT")], patience=0)
     assert conflict.value.message == (
         f"Port {port} is taken by {name} (process {os.getpid()}). "
         "Stop that, or choose another port with EDGE_HTTP_PORT."

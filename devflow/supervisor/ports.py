@@ -6,6 +6,7 @@ import contextlib
 import errno
 import re
 import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,11 +15,18 @@ from devflow.core.errors import Conflict
 _LISTENING = "0A"
 
 
-def check(wanted: Iterable[tuple[str, int, str]]) -> None:
+_PATIENCE = 5.0
+"""Seconds a port may still be held: the processes of a DevFlow that was killed a moment ago are on their way out."""
+
+
+def check(wanted: Iterable[tuple[str, int, str]], patience: float = _PATIENCE) -> None:
     """Raise `Conflict` for the first (address, port, variable) that cannot be listened on."""
+    deadline = time.monotonic() + patience
     for address, port, variable in wanted:
-        if problem := obstacle(address, port, variable):
-            raise Conflict(problem)
+        while problem := obstacle(address, port, variable):
+            if time.monotonic() > deadline:
+                raise Conflict(problem)
+            time.sleep(0.05)
 
 
 def obstacle(address: str, port: int, variable: str) -> str:

@@ -17,7 +17,7 @@ from tests.journeys.platform import Platform, Repository, User, python_app
 LINES = 100_000
 ROUNDS = 7
 AIM = 0.5
-LINE = "document.querySelector('#log .ln') !== null"
+SEEN = "document.querySelector('#log summary') !== null"
 WHOLE = f"document.querySelector('#log [data-lines]')?.textContent.startsWith('{LINES:,}')"
 
 
@@ -46,17 +46,17 @@ def _figures(ours: list[tuple[float, float]], raw: float) -> list[Figure]:
     reference = "one static page with the same text"
     seen, whole = median(first for first, _ in ours), median(last for _, last in ours)
     return [
-        Figure(f"a log of {LINES:,} lines opens in the browser: lines to read", seen, "s", raw, AIM, reference),
+        Figure(f"a log of {LINES:,} lines opens in the browser: its steps to see", seen, "s", raw, AIM, reference),
         Figure("the same: every line there to search and scroll", whole, "s", raw, AIM, reference),
     ]
 
 
 def _opened(page: Page, user: User, deployment: str) -> tuple[float, float]:
-    """Seconds from the click on a link to the first lines, and to all of them."""
+    """Seconds from the navigation to the first step of the log, and to its last line."""
     page.goto("about:blank")
     began = time.perf_counter()
     page.goto(f"http://localhost:{user.platform.http_port}/deployments/{deployment}", wait_until="commit")
-    page.wait_for_function(LINE)
+    page.wait_for_function(SEEN)
     seen = time.perf_counter() - began
     page.wait_for_function(WHOLE)
     return seen, time.perf_counter() - began

@@ -21,6 +21,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture
 def user(platform: Platform) -> User:
+    if not platform.running:
+        platform.start()  # a story that failed may have left it stopped; the next ones shall not fail with it
     return platform.user()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,10 @@ import psutil
 
 from devflow.adapters.docker.connection import SOCKET
 from devflow.core.crypto import digest
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 60, says: str = "it") -> Any:
@@ -53,6 +47,8 @@ class Platform:
     http_port: int = field(default_factory=free_port)
     https_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    told: int = 0
+    """Bytes of the log written before this start."""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -83,6 +79,7 @@ class Platform:
 
     def start(self) -> Platform:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.told = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "devflow.cli", "up"],
@@ -95,7 +92,11 @@ class Platform:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"devflow up ended with {self.process.returncode}:\n{self.log.read_text()[-4000:]}")
-        return b"DevFlow is ready" in self.log.read_bytes()
+        return b"DevFlow is ready" in self.log.read_bytes()[self.told :]
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def stop(self) -> float:
         """Ctrl-C; returns how long it took."""

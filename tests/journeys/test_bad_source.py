@@ -301,7 +301,7 @@ def test_the_wizard_says_it_at_the_field(platform: Platform, sources: Sources) -
         assert bad.says in said and bad.hint in said, said
         assert f'value="{sources.url(name)}"' in page.response.text, "what was typed is gone"
     assert "no commit yet" in browser.deploy(sources.url("empty")).beside("repository_url")
-    assert "not the address of a repository" in browser.deploy("--upload-pack=/bin/sh").beside("repository_url")
+    assert "Use an address such as https" in browser.deploy("--upload-pack=/bin/sh").beside("repository_url")
     assert "https or ssh" in browser.deploy("ftp://example.com/x.git").beside("repository_url")
     assert browser.deploy("").status_code == 422
     missing = browser.deploy(sources.url("private"), access="token")

@@ -306,7 +306,11 @@ def test_everything_is_killed_and_started_again(platform: Platform, project: Pro
 
 
 def test_a_version_left_behind_that_somebody_starts_is_stopped_again(project: Project) -> None:
-    standby = next(name for name, state in project.containers().items() if state == "exited")
+    standby = wait_for(
+        lambda: next((name for name, state in project.containers().items() if state == "exited"), None),
+        30,
+        "a stand-by",
+    )
     left = f"devflow.deployment={standby.split()[0]}"
     docker.from_env().containers.list(all=True, filters={"label": left})[0].start()
     wait_for(lambda: project.containers()[standby] == "exited", TRUE_WITHIN, "the stop")

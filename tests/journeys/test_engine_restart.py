@@ -51,7 +51,7 @@ def test_the_engine_is_stopped_and_started_again(platform: Platform, engine: Sec
     engine.stop()
     wait_for(lambda: user.deployment(second)["current_step"] == "Trying again soon", 30, "the notice of its absence")
     assert user.deployment(second)["status"] == "building"
-    assert "The Docker engine does not answer" in user.log(second)
+    wait_for(lambda: "The Docker engine does not answer" in user.log(second), 10, "the word of it in the log")
 
     engine.start()
     wait_for(lambda: _text(platform, host) == "good", 30, "the return of what was live")

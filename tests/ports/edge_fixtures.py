@@ -23,13 +23,7 @@ from typing import Any
 import pytest
 
 from devflow.adapters.caddy.client import CaddyEdge
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.free_ports import free_port
 
 
 def listens(port: int) -> bool:

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.free_ports import free_port
+
 USER, PASSWORD = "deploy", "t0p-s3cret/+tok=en"
 _ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -189,9 +191,7 @@ class Sshd:
         for name in ("host", "deploy", "stranger"):
             self.new_key(name)
         shutil.copy(folder / "deploy.pub", folder / "authorized")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         settings = {
             "Port": self.port,
             "ListenAddress": "127.0.0.1",

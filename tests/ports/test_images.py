@@ -22,6 +22,7 @@ from devflow.adapters.docker.baseimages import DockerBaseImages
 from devflow.adapters.docker.baseimages.catalogue import RECIPES, Recipe
 from devflow.adapters.docker.baseimages.host import Host
 from devflow.core.errors import Cancelled, NotFound, StepFailed, Unavailable
+from tests.free_ports import free_port
 
 
 def never() -> bool:
@@ -47,8 +48,8 @@ def repository(engine: docker.DockerClient) -> Iterator[str]:
     """A name of our own; what is tagged under it is removed afterwards."""
     name = f"devflow-test/base-{uuid.uuid4().hex[:8]}"
     yield name
-    for image in engine.images.list():
-        for tag in image.tags:
+    for image in engine.api.images():  # one answer: others remove theirs meanwhile
+        for tag in image["RepoTags"] or ():
             if name in tag:
                 engine.api.remove_image(tag, force=True)
 
@@ -217,9 +218,7 @@ def test_a_cancelled_bootstrap_leaves_neither_processes_nor_folders(
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """A real registry on a port of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config = tmp_path / "registry.yml"
     config.write_text(
         f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path / 'registry'}}}}}\n"

@@ -13,6 +13,7 @@ import requests
 import websocket
 
 from devflow.adapters.logs import SqliteLogs
+from tests.free_ports import free_port
 from tests.web.socket_client import handshake
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +25,7 @@ class Server:
     def __init__(self, kind: str, folder: Path, *options: str, ping: float = 25, pace: float | None = None) -> None:
         self.folder = folder
         self.logs = SqliteLogs(folder / "logs.db")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         gunicorn = f"gunicorn tests.web.hub_app:app -k gthread --threads 8 --bind 127.0.0.1:{self.port}"
         serve = {
             "gunicorn": [*gunicorn.split(), "--no-control-socket", "--graceful-timeout", "20", *options],

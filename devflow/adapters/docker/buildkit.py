@@ -7,7 +7,7 @@ import binascii
 import json
 import uuid
 from collections.abc import Callable, Iterable
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import Any
 
 from docker.errors import APIError
@@ -17,7 +17,6 @@ from devflow.adapters.docker.connection import GONE, Connection, refusal
 from devflow.adapters.docker.dockerfile import Recipe
 from devflow.adapters.docker.failures import failure, says_full
 from devflow.adapters.docker.follow import Follower
-from devflow.adapters.docker.session import Session
 from devflow.adapters.docker.trace import Progress
 from devflow.core.errors import Cancelled, StepFailed
 from devflow.ports.engine import BuildEvent, BuildOutput, BuildSpec
@@ -62,9 +61,19 @@ class BuildKit:
         """Returns the image's id. Raises what `look` raises (after the build was stopped), `StepFailed`,
         `Unavailable`, `BuilderMissing`, `FrontendMissing`."""
         build = _Build(self._connection, spec, recipe, on_event)
-        session = Session(self._connection, spec.secrets) if spec.secrets else nullcontext()
-        with session:
-            return build.run(session.id if isinstance(session, Session) else "", look)
+        with _secrets(self._connection, spec) as session:
+            return build.run(session, look)
+
+
+@contextmanager
+def _secrets(connection: Connection, spec: BuildSpec) -> Iterator[str]:
+    """The id of a session in which the engine can ask for the build's secrets; empty when there are none."""
+    if not spec.secrets:
+        yield ""
+        return
+    # By name: HTTP/2 is for the first build, and takes 4 MB of every process that has it.
+    with import_module("devflow.adapters.docker.session").Session(connection, spec.secrets) as session:
+        yield session.id
 
 
 class _Build:
