@@ -56,7 +56,9 @@ def _preload() -> None:
         if thread is not threading.main_thread():
             thread.join()  # a timer of the rate limiter, done at once
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # what importing has left over; musl has no such call and needs none
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    if trim is not None:
+        trim(0)  # what importing has left over
     gc.freeze()  # a collection in a child would write into every shared page
 
 

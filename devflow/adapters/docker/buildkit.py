@@ -6,8 +6,9 @@ import base64
 import binascii
 import json
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from importlib import import_module
 from typing import Any
 
 from docker.errors import APIError
