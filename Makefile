@@ -38,7 +38,7 @@ lint: ## Style, types, import contracts
 
 bench: ## Measurements: ratios against a raw reference taken in the same run
 	@scripts/bootstrap --test
-	$(BIN)/pytest tests/bench -n 0 -s
+	$(BIN)/python -m tests.bench
 
 images: ## Base images from the distribution's packages, for a server without a registry
 	@scripts/bootstrap --engine

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Level = Literal["debug", "info", "success", "warning", "error", "command"]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a log. `at` is Unix time in milliseconds; `step` groups lines; `message` may hold ANSI colours."""
+class Line(NamedTuple):
+    """One line of a log. `at` is Unix time in milliseconds; `step` groups lines; `message` may hold ANSI colours.
+
+    A tuple, because a log has 100,000 of them: a frozen dataclass takes three times as long to make.
+    """
 
     seq: int
     at: int

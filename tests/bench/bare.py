@@ -16,13 +16,14 @@ from tests.journeys.platform import ROOT, free_port
 
 
 @contextmanager
-def gunicorn(folder: Path, body: bytes, threads: int) -> Iterator[tuple[int, int]]:
+def gunicorn(folder: Path, body: bytes, threads: int, kind: str = "application/json") -> Iterator[tuple[int, int]]:
     """A Flask route that gives `body`, under the server the platform uses: (process id, port)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "body").write_bytes(body)
     port = free_port()
     serve = f"gunicorn tests.bench.bare_app:app -k gthread --threads {threads} --bind 127.0.0.1:{port}"
-    with _running([sys.executable, "-m", *serve.split(), "--keep-alive", "130", "--no-control-socket"], folder) as pid:
+    options = [*serve.split(), "--keep-alive", "130", "--no-control-socket"]
+    with _running([sys.executable, "-m", *options], folder, BARE_KIND=kind) as pid:
         until(lambda: answered("127.0.0.1", port, "bare") is not None)
         yield pid, port
 
@@ -50,8 +51,8 @@ def caddy(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[int]:
-    environment = os.environ | {"BARE_FOLDER": str(folder), "XDG_DATA_HOME": str(folder), "HOME": str(folder)}
+def _running(command: list[str], folder: Path, **more: str) -> Iterator[int]:
+    environment = os.environ | more | {"BARE_FOLDER": str(folder), "XDG_DATA_HOME": str(folder), "HOME": str(folder)}
     with (folder / "output").open("ab") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:

@@ -16,4 +16,4 @@ BODY = (FOLDER / "body").read_bytes()
 
 @app.get("/")
 def hello() -> Response:
-    return Response(BODY, mimetype="application/json")
+    return Response(BODY, mimetype=os.environ.get("BARE_KIND", "application/json"))

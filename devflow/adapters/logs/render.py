@@ -74,12 +74,16 @@ def decode(row: Row) -> tuple[Line, ...]:
     """The lines of a stored chunk, with their sequence numbers."""
     plain = row.data if row.data[0] == _PLAIN else zlib.decompress(row.data)
     base, steps, deltas, codes, places, messages = orjson.loads(plain)
-    return tuple(
-        Line(seq, base + delta, *_PAIRS[code], steps[place], message)  # type: ignore[arg-type]
-        for seq, delta, code, place, message in zip(
-            range(row.first, row.last + 1), deltas, codes, places, messages, strict=True
-        )
+    columns = zip(
+        range(row.first, row.last + 1),
+        [base + delta for delta in deltas],
+        [_PAIRS[code][0] for code in codes],
+        [_PAIRS[code][1] for code in codes],
+        [steps[place] for place in places],
+        messages,
+        strict=True,
     )
+    return tuple(map(Line._make, columns))
 
 
 def merge(rows: Sequence[Row], since: int) -> tuple[Chunk, ...]:
