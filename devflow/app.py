@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
@@ -24,10 +25,13 @@ from devflow.adapters.git.client import GitClient
 from devflow.adapters.logs import open_logs
 from devflow.core import crypto, db, jobs
 from devflow.core.access import Actor
+from devflow.core.clock import now
 from devflow.core.queue import Queues
 from devflow.core.settings import Settings, load
-from devflow.features.accounts.service import Keys, by_access_token, by_session
+from devflow.features.accounts.service import entering
+from devflow.features.audit import service as audit
 from devflow.features.teams import service as teams
+from devflow.features.tokens import service as tokens
 from devflow.ports.doctor import Doctor
 from devflow.ports.edge import Edge
 from devflow.ports.engine import Engine
@@ -42,8 +46,8 @@ from devflow.web.ports import provide
 from devflow.web.sockets import init_sockets
 
 FEATURES = (
-    "audit", "settings", "accounts", "teams", "projects", "containers", "deployments", "overview", "wizard",
-    "dashboard", "site", "health",
+    "audit", "settings", "mail", "accounts", "roles", "teams", "tokens", "projects", "containers", "deployments",
+    "overview", "wizard", "security", "dashboard", "site", "health",
 )  # fmt: skip
 ROOMS = ("models", "tasks", "listeners", "pages", "api", "sockets")
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +65,7 @@ def create_app(overrides: Mapping[str, Any] | None = None, adapters: Mapping[typ
     headers.init_app(app, settings)
     limits.init_app(app, settings)
     csrf.init_app(app)
-    faults.init_app(app)
+    faults.init_app(app, audit.refused)
     formats.init_app(app)
     _open_doors(app)
     init_sockets(app, app.extensions["devflow-ports"][Logs])
@@ -89,7 +93,11 @@ def _configure(app: Flask, settings: Settings) -> None:
         SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
     )
     settings.folder.mkdir(parents=True, exist_ok=True)
-    crypto.use(settings.encryption_keys.get_secret_value())
+    crypto.use(
+        settings.encryption_keys.get_secret_value(),
+        audit_key=settings.audit_key.get_secret_value(),
+        token_key=settings.secret_key.get_secret_value(),
+    )
     db.db.init_app(app)
 
 
@@ -97,7 +105,7 @@ def _provide(app: Flask, settings: Settings, adapters: Mapping[type, Any]) -> No
     """Adapters into ports; given ones first, so that nothing real is made in their place."""
     makers: dict[type, Any] = {
         Settings: lambda: settings,
-        Keys: lambda: Keys.of(settings),
+        entering.Keys: lambda: entering.Keys.of(settings),
         Logs: lambda: open_logs(settings),
         Engine: lambda: DockerEngine(settings.docker_host),
         BaseImages: lambda: DockerBaseImages(settings.folder / "images", settings.docker_host),
@@ -127,29 +135,40 @@ def edge_of(settings: Settings) -> CaddyEdge:
 
 
 def _recognise(app: Flask) -> None:
-    keys: Keys = app.extensions["devflow-ports"][Keys]
+    keys: entering.Keys = app.extensions["devflow-ports"][entering.Keys]
+
+    settings: Settings = app.extensions["devflow-ports"][Settings]
+    lately = timedelta(seconds=settings.reauthenticate_after)
 
     def of_session(key: str, caller: identity.Caller) -> Actor | None:
-        user = by_session(key)
-        return _actor(user.id, key, caller) if user else None
+        return signed_in(entering.by_session(key), caller)
 
     def of_token(token: str, caller: identity.Caller) -> Actor | None:
-        found = by_access_token(token, keys)
-        return _actor(found[0].id, found[1], caller) if found else None
+        if token.startswith(tokens.PREFIX):
+            limits = tokens.by_value(token, caller.ip)
+            return teams.actor_of(limits.user, **limits.of_actor, **vars(caller)) if limits else None
+        return signed_in(entering.by_access_token(token, keys), caller)
+
+    def signed_in(found: tuple[Any, Any] | None, caller: identity.Caller) -> Actor | None:
+        if found is None:
+            return None
+        user, login = found
+        return teams.actor_of(user, session_id=login.id, fresh=now() - login.proved_at < lately, **vars(caller))
 
     identity.init_app(app, of_session, of_token)
 
 
-def _actor(user_id: str, session_id: str, caller: identity.Caller) -> Actor:
-    return teams.actor_of(
-        user_id, ip=caller.ip, agent=caller.agent, request_id=caller.request_id, session_id=session_id
-    )
-
-
 def rooms() -> list[ModuleType]:
-    """Every room of every feature that has something to register."""
+    """Every room of every feature that has something to register; a room may be a package of several modules."""
     names = [f"devflow.features.{feature}.{room}" for feature in FEATURES for room in ROOMS]
-    return [import_module(name) for name in names if find_spec(name)]
+    found = [import_module(name) for name in names if find_spec(name)]
+    inner = [
+        import_module(f"{room.__name__}.{module.name}")
+        for room in found
+        if hasattr(room, "__path__")
+        for module in iter_modules(room.__path__)
+    ]
+    return found + inner
 
 
 def _open_doors(app: Flask) -> None:
@@ -161,7 +180,7 @@ def _open_doors(app: Flask) -> None:
         for blueprint in {id(b): b for b in vars(module).values() if isinstance(b, Blueprint)}.values():
             if blueprint.import_name != module.__name__:
                 continue  # borrowed from another room
-            if isinstance(blueprint, ApiBlueprint) or module.__name__.endswith(".sockets"):
+            if isinstance(blueprint, ApiBlueprint) or ".sockets" in module.__name__:
                 for parent in parents:
                     parent.register_blueprint(blueprint)
             else:

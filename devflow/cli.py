@@ -19,8 +19,8 @@ from devflow.core.errors import DomainError
 from devflow.core.ids import new_id
 from devflow.core.settings import load
 from devflow.demo import run_demo
-from devflow.features.accounts import service as accounts
 from devflow.features.accounts.schemas import SignUpIn
+from devflow.features.accounts.service import entering, people
 from devflow.ports.doctor import Doctor
 from devflow.together import up as run_all
 from devflow.web.api import document
@@ -83,8 +83,8 @@ def create_admin(email: str, name: str, password: str) -> None:
     app = create_app()
     with app.app_context():
         data = checked(SignUpIn, {"email": email, "name": name, "password": password})
-        made = accounts.register(anonymous(request_id=new_id()), data, port(accounts.Keys), "open")
-        accounts.promote(SYSTEM, made.user.id)
+        made = entering.register(anonymous(request_id=new_id()), data, port(entering.Keys), "open")
+        people.promote(SYSTEM, made.user.id)
         click.echo(f"{data.email} administers this platform.")
 
 

@@ -15,8 +15,8 @@ from devflow.core.access import anonymous
 from devflow.core.db import db
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings
-from devflow.features.accounts import service as accounts
 from devflow.features.accounts.schemas import SignUpIn
+from devflow.features.accounts.service import entering, people
 from devflow.features.deployments.schemas import DeployIn
 from devflow.features.deployments.service import finding, starting
 from devflow.features.projects import service as projects
@@ -35,7 +35,7 @@ def run_demo(settings: Settings) -> None:
     app = create_app({name: getattr(settings, name) for name in type(settings).model_fields})
     with app.app_context():
         password = _administrator(settings)
-        actor = teams.actor_of(accounts.id_of(EMAIL) or "")
+        actor = teams.actor_of(people.find(people.id_of(EMAIL) or ""))
         project = projects.by_repository(actor, str(_repository(settings)))
         if project is None:
             data = ProjectIn(repository_url=str(_repository(settings)), name="hello")
@@ -56,13 +56,13 @@ def run_demo(settings: Settings) -> None:
 def _administrator(settings: Settings) -> str:
     """The password of the sample's administrator, made on the first start and kept for the next ones."""
     kept = settings.folder / "secrets" / "demo-password"
-    if accounts.has_accounts():
+    if people.has_accounts():
         return kept.read_text().strip() if kept.exists() else "as you have chosen it"
     password = secrets.token_urlsafe(9)
     kept.touch(mode=0o600)
     kept.write_text(password)
     data = SignUpIn(email=EMAIL, name="Administrator", password=password)
-    accounts.register(anonymous(request_id=new_id()), data, port(accounts.Keys), "open")
+    entering.register(anonymous(request_id=new_id()), data, port(entering.Keys), "open")
     return password
 
 

@@ -20,12 +20,12 @@ from flask import Flask
 from huey.consumer import Consumer
 
 from devflow.app import process_app
-from devflow.core import events
+from devflow.core import events, replay
 from devflow.core.db import db
 from devflow.core.errors import DomainError
 from devflow.core.jobs import Jobs
 from devflow.core.settings import Settings
-from devflow.features.accounts import service as accounts
+from devflow.features.accounts.service import entering
 from devflow.features.deployments import tasks
 from devflow.features.deployments.rules.plan import PROJECT
 from devflow.features.wizard import service as wizard
@@ -119,9 +119,10 @@ def _keep() -> None:
 
 
 def _tidy() -> None:
-    accounts.forget_expired()
+    entering.forget_expired()
     wizard.forget_old()
     events.forget_old()
+    replay.forget_old()
     port(Jobs).forget_old()
     settings = port(Settings)
     port(Engine).prune_build_cache(settings.build_cache_size * 1024 * 1024)

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from devflow.adapters.fakes.edge import FakeEdge
 from devflow.app import create_app
 from devflow.core.db import db
+from devflow.features.teams.models import Member
 from devflow.ports.edge import Edge
 
 
@@ -92,6 +93,21 @@ def person(app: Flask) -> Callable[..., Person]:
 def ann(person: Callable[..., Person]) -> Person:
     """The administrator."""
     return person("Ann")
+
+
+Join = Callable[[Person, str, str], None]
+
+
+@pytest.fixture
+def join(app: Flask) -> Join:
+    """Make somebody a member of a team without the invitation: `join(bob, team_id, "viewer")`."""
+
+    def add(who: Person, team_id: str, role: str) -> None:
+        with app.app_context():
+            db.session.add(Member(team_id=team_id, user_id=who.id, email=who.email, role=role))
+            db.session.commit()
+
+    return add
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -13,6 +13,8 @@ class Permission(StrEnum):
 
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_MANAGE = "account:manage"
+    ACCOUNT_READ = "account:read"
+    ACCOUNT_RECOVER = "account:recover"
     AUDIT_READ = "audit:read"
     CONTAINERS_READ = "containers:read"
     DEPLOYMENTS_CANCEL = "deployments:cancel"
@@ -20,77 +22,172 @@ class Permission(StrEnum):
     DEPLOYMENTS_DELETE = "deployments:delete"
     DEPLOYMENTS_READ = "deployments:read"
     DEPLOYMENTS_RUN = "deployments:run"
+    INVITATIONS_READ = "invitations:read"
+    MEMBERS_MANAGE = "members:manage"
+    MEMBERS_READ = "members:read"
     PLATFORM_MANAGE = "platform:manage"
     PROJECTS_CREATE = "projects:create"
     PROJECTS_DELETE = "projects:delete"
     PROJECTS_READ = "projects:read"
     PROJECTS_UPDATE = "projects:update"
+    ROLES_ASSIGN = "roles:assign"
+    ROLES_MANAGE = "roles:manage"
+    ROLES_READ = "roles:read"
     SESSIONS_CREATE = "sessions:create"
     TEAMS_CREATE = "teams:create"
+    TEAMS_DELETE = "teams:delete"
     TEAMS_READ = "teams:read"
+    TEAMS_UPDATE = "teams:update"
+    TOKENS_MANAGE = "tokens:manage"
+    TOKENS_READ = "tokens:read"
+    USERS_MANAGE = "users:manage"
+    USERS_PROMOTE = "users:promote"
+    USERS_READ = "users:read"
 
 
 P = Permission
-_VIEWER = frozenset({P.PROJECTS_READ, P.DEPLOYMENTS_READ, P.CONTAINERS_READ, P.TEAMS_READ})
+OPEN = frozenset({P.ACCOUNT_CREATE, P.ACCOUNT_RECOVER, P.INVITATIONS_READ, P.SESSIONS_CREATE})
+"""What anybody may ask for, signed in or not."""
+
+_VIEWER = frozenset({P.PROJECTS_READ, P.DEPLOYMENTS_READ, P.CONTAINERS_READ, P.TEAMS_READ, P.MEMBERS_READ})
 _MEMBER = _VIEWER | {P.PROJECTS_CREATE, P.PROJECTS_UPDATE, P.DEPLOYMENTS_CREATE, P.DEPLOYMENTS_CANCEL}
-_ADMIN = _MEMBER | {P.PROJECTS_DELETE, P.DEPLOYMENTS_DELETE, P.AUDIT_READ}
+_ADMIN = _MEMBER | {
+    P.PROJECTS_DELETE, P.DEPLOYMENTS_DELETE, P.AUDIT_READ, P.MEMBERS_MANAGE, P.ROLES_ASSIGN, P.TEAMS_UPDATE,
+}  # fmt: skip
+_OWNER = _ADMIN | {P.TEAMS_DELETE}
 
 TEAM_ROLES: Mapping[str, frozenset[Permission]] = {
     "viewer": _VIEWER,
     "member": _MEMBER,
     "admin": _ADMIN,
-    "owner": _ADMIN,
+    "owner": _OWNER,
 }
-"""What a role inside a team allows on that team's things."""
+"""What a role inside a team allows on that team's things, from the least to the most."""
+
+TEAM_RIGHTS = _OWNER | {P.DEPLOYMENTS_RUN}
+"""Everything that can be allowed on a team's things; who holds any of it there may know that the thing exists."""
+
+_USER = frozenset({P.ACCOUNT_MANAGE, P.ACCOUNT_READ, P.TEAMS_CREATE, P.TOKENS_MANAGE, P.TOKENS_READ})
+_PLATFORM_ADMIN = frozenset(P) - OPEN - {P.USERS_PROMOTE, P.DEPLOYMENTS_RUN}
 
 SYSTEM_ROLES: Mapping[str, frozenset[Permission]] = {
-    "user": frozenset({P.ACCOUNT_MANAGE}),
-    "approver": frozenset({P.ACCOUNT_MANAGE}),
-    "admin": frozenset({P.ACCOUNT_MANAGE, P.PLATFORM_MANAGE, P.AUDIT_READ}),
-    "master_admin": frozenset({P.ACCOUNT_MANAGE, P.PLATFORM_MANAGE, P.AUDIT_READ}),
+    "user": _USER,
+    "approver": _USER,
+    "admin": _PLATFORM_ADMIN,
+    "master_admin": _PLATFORM_ADMIN | {P.USERS_PROMOTE},
 }
 """What a role on the whole platform allows; each includes the ones before it."""
 
-OPEN = frozenset({P.ACCOUNT_CREATE, P.SESSIONS_CREATE})
-"""What anybody may ask for, signed in or not."""
+_SCOPE_ADMIN = frozenset(
+    {P.AUDIT_READ, P.PLATFORM_MANAGE, P.ROLES_ASSIGN, P.ROLES_MANAGE, P.ROLES_READ}
+    | {P.USERS_MANAGE, P.USERS_PROMOTE, P.USERS_READ, P.MEMBERS_MANAGE, P.TEAMS_DELETE}
+)  # fmt: skip
+_SCOPE_DEPLOY = frozenset({P.DEPLOYMENTS_CREATE, P.DEPLOYMENTS_CANCEL})
+_SCOPE_READ = frozenset(p for p in P if p.value.endswith(":read")) - _SCOPE_ADMIN
+
+SCOPES: Mapping[str, frozenset[Permission]] = {
+    "read": _SCOPE_READ,
+    "write": frozenset(P) - OPEN - _SCOPE_READ - _SCOPE_DEPLOY - _SCOPE_ADMIN - {P.DEPLOYMENTS_RUN},
+    "deploy": _SCOPE_DEPLOY,
+    "admin": _SCOPE_ADMIN,
+}
+"""The coarse words an API token may carry; a scope may also be the name of one permission."""
+
+
+def allowed_by(scopes: Iterable[str]) -> frozenset[Permission]:
+    """What a token with these scopes allows at most. Raises ValueError on an unknown scope."""
+    found: set[Permission] = set()
+    for scope in scopes:
+        found |= SCOPES[scope] if scope in SCOPES else {Permission(scope)}
+    return frozenset(found)
+
+
+def scope_for(permission: Permission) -> str:
+    """The coarse scope that allows this."""
+    return next((word for word, allowed in SCOPES.items() if permission in allowed), permission.value)
 
 
 class Scoped(Protocol):
-    """A thing that belongs to a team."""
+    """A thing that belongs to a team; `project_id` names its project if it has one."""
+
+    @property
+    def team_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A place where something may be allowed: a team, or one project of it."""
 
     team_id: str
+    project_id: str | None = None
+
+
+_NOTHING: frozenset[Permission] = frozenset()
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts. `teams` maps each of their teams to what they may do there; `platform` holds everywhere."""
+    """Who acts, and everything they may do.
+
+    `teams` maps each of their teams to what they may do there, `projects` single projects to what more they may do
+    on them, `removed` teams and projects to what was expressly taken away there; `platform` holds everywhere.
+    `cap` and `only_*` are the limits of the API token they came with, if they did.
+    """
 
     id: str
     name: str
     email: str = ""
+    role: str = "user"
     teams: Mapping[str, frozenset[Permission]] = field(default_factory=dict)
-    platform: frozenset[Permission] = frozenset()
+    projects: Mapping[str, frozenset[Permission]] = field(default_factory=dict)
+    removed: Mapping[str, frozenset[Permission]] = field(default_factory=dict)
+    platform: frozenset[Permission] = _NOTHING
+    cap: frozenset[Permission] | None = None
+    only_teams: frozenset[str] | None = None
+    only_projects: frozenset[str] | None = None
     ip: str = ""
     agent: str = ""
     request_id: str = ""
     session_id: str | None = None
+    token_id: str | None = None
+    fresh: bool = True
+    """Has this person proved who they are a short while ago?"""
     everything: bool = False
 
     @property
     def team_ids(self) -> tuple[str, ...]:
         return tuple(self.teams)
 
+    def rights(self, thing: Scoped) -> frozenset[Permission]:
+        """What their roles allow on this thing, whatever the token says."""
+        team, project = thing.team_id, getattr(thing, "project_id", None) or ""
+        if self.only_teams is not None and team not in self.only_teams:
+            return _NOTHING
+        if self.only_projects is not None and project and project not in self.only_projects:
+            return _NOTHING
+        held = self.platform | self.teams.get(team, _NOTHING) | self.projects.get(project, _NOTHING)
+        return held - self.removed.get(team, _NOTHING) - self.removed.get(project, _NOTHING)
+
     def sees(self, thing: Scoped) -> bool:
         """May this actor know that the thing exists?"""
-        return self.everything or thing.team_id in self.teams
+        return self.everything or bool(self.rights(thing) & TEAM_RIGHTS)
 
     def may(self, permission: Permission, thing: Scoped | None = None) -> bool:
         """May they do this, to this thing or (without one) to anything at all?"""
-        if self.everything or permission in self.platform or permission in OPEN:
+        if self.everything or permission in OPEN:
             return True
+        return not self.capped(permission) and self.holds(permission, thing)
+
+    def capped(self, permission: Permission) -> bool:
+        """Does the token they came with lack the scope for this?"""
+        return self.cap is not None and permission not in self.cap
+
+    def holds(self, permission: Permission, thing: Scoped | None = None) -> bool:
+        """Do their roles allow this, whatever the token says?"""
         if thing is not None:
-            return permission in self.teams.get(thing.team_id, frozenset())
-        return any(permission in granted for granted in self.teams.values())
+            return permission in self.rights(thing)
+        places = (self.platform, *self.teams.values(), *self.projects.values())
+        return any(permission in granted for granted in places)
 
 
 def anonymous(ip: str = "", agent: str = "", request_id: str = "") -> Actor:

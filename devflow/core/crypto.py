@@ -32,12 +32,14 @@ class Vault:
 
 
 _vault: Vault | None = None
+_audit_key = b""
+_token_key = ""
 
 
-def use(keys: str) -> None:
+def use(keys: str, *, audit_key: str, token_key: str) -> None:
     """Set the keys of this process; called once when the app is made."""
-    global _vault
-    _vault = Vault(keys)
+    global _vault, _audit_key, _token_key
+    _vault, _audit_key, _token_key = Vault(keys), audit_key.encode(), token_key
 
 
 def vault() -> Vault:
@@ -47,6 +49,11 @@ def vault() -> Vault:
     return _vault
 
 
-def digest(text: str, key: str = "") -> str:
+def digest(text: str, key: str | None = None) -> str:
     """A keyed SHA-256 of a high-entropy token, for looking it up without storing it."""
-    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new((_token_key if key is None else key).encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def link(previous: str, text: str) -> str:
+    """The next link of a chain: whoever lacks AUDIT_KEY cannot forge it, and every link vouches for all before it."""
+    return hmac.new(_audit_key, f"{previous}\n{text}".encode(), hashlib.sha256).hexdigest()

@@ -35,9 +35,16 @@ class Unauthenticated(DomainError):
 
 
 class Forbidden(DomainError):
-    """Signed in, but not allowed."""
+    """Signed in, but not allowed: a role too low (FORBIDDEN), or a token without the scope (AUTHORIZATION_FAILED)."""
 
     code, status = "FORBIDDEN", 403
+    aliases = ("AUTHORIZATION_FAILED", "FORBIDDEN")
+
+
+class Stale(DomainError):
+    """Signed in and allowed, but too long ago for something dangerous: password or code once more."""
+
+    code, status = "REAUTHENTICATION_REQUIRED", 403
 
 
 class NotFound(DomainError):

@@ -66,6 +66,14 @@ class Settings(BaseSettings):
     jwt_expires_in: Seconds = Field(3600, ge=60, description="Life of an access token: seconds, or `7d`, `1h`, `30m`.")
     refresh_token_expires_in: Seconds = Field(30 * 86400, ge=60, description="Life of a refresh token.")
     session_expires_in: Seconds = Field(12 * 3600, ge=60, description="Life of a browser session unless remembered.")
+    refresh_token_rotation: Literal["off", "on"] = Field(
+        "off", description="Give a new refresh token at each use? Then a second use of an old one ends the session."
+    )
+    reauthenticate_after: Seconds = Field(
+        3600, ge=30, description="After this long, dangerous acts ask for password or code once more."
+    )
+    token_max_days: int = Field(365, ge=1, description="Longest life of an API token, in days.")
+    audit_key: SecretStr = Field(SecretStr(""), description="Seals the chain of the audit. Empty: made once and kept.")
     sign_up: Literal["open", "invitation", "closed"] = Field(
         "open", description="Who may create an account after the first one."
     )
@@ -119,19 +127,37 @@ class Settings(BaseSettings):
     deployments_per_hour: int = Field(10, ge=1, description="Deployments one user may start in an hour.")
     rate_limit_per_minute: int = Field(100, ge=1, description="API requests a minute for each user or address.")
     auth_limit_per_minute: int = Field(5, ge=1, description="Sign-in attempts a minute for each address.")
+    token_limit_per_hour: int = Field(1000, ge=1, description="API requests an hour for each API token.")
+    token_creations_per_minute: int = Field(10, ge=1, description="API tokens made or rotated a minute by one user.")
+    sensitive_limit_per_minute: int = Field(
+        5, ge=1, description="Deletions, role changes and the like a minute by one user."
+    )
     max_body_size: int = Field(2, ge=1, description="Largest request body, in MB.")
+    frontend_url: str = Field("", description="Origin of a web page of your own that may call the API (CORS).")
+    cors_origins: str = Field("", description="Further such origins, separated by commas.")
     trusted_proxies: int = Field(1, ge=0, description="Proxies before the web process (the edge is one).")
 
     # Sign-in by others, mail
+    github_url: str = Field("https://github.com", description="GitHub, or your GitHub Enterprise server.")
+    github_api_url: str = Field("https://api.github.com", description="Its API.")
     github_client_id: str = Field("", description="GitHub OAuth application.")
     github_client_secret: SecretStr = Field(SecretStr(""), description="Its secret.")
     github_callback_url: str = Field("", description="Its callback. Empty: made from APP_URL.")
+    google_issuer: str = Field("https://accounts.google.com", description="Google's OpenID Connect issuer.")
     google_client_id: str = Field("", description="Google OAuth client.")
     google_client_secret: SecretStr = Field(SecretStr(""), description="Its secret.")
     google_callback_url: str = Field("", description="Its callback. Empty: made from APP_URL.")
-    smtp_host: str = Field("", description="Mail server. Empty: mails are not sent.")
+    oidc_issuer: str = Field("", description="Any other OpenID Connect issuer, such as Keycloak or Authentik.")
+    oidc_client_id: str = Field("", description="Its client.")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="Its secret.")
+    oidc_name: str = Field("single sign-on", description='What its button says after "Continue with".')
+    smtp_host: str = Field(
+        "", description="Mail server. Empty: administrators find mails on the admin page and in the log."
+    )
     smtp_port: int = Field(587, description="Its port.")
-    smtp_user: str = Field("", description="User and sender.")
+    smtp_tls: Literal["starttls", "tls", "off"] = Field("starttls", description="How the connection is encrypted.")
+    smtp_from: str = Field("", description="Sender, such as `DevFlow <devflow@example.com>`. Empty: the user.")
+    smtp_user: str = Field("", description="User at the mail server; empty for one that asks for none.")
     smtp_pass: SecretStr = Field(SecretStr(""), description="Its password.")
 
     # The queue
@@ -170,7 +196,7 @@ class Settings(BaseSettings):
         return f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
 
 
-_GENERATED = ("secret_key", "jwt_secret", "refresh_token_secret", "encryption_keys")
+_GENERATED = ("secret_key", "jwt_secret", "refresh_token_secret", "encryption_keys", "audit_key")
 
 
 def load(overrides: Mapping[str, Any] | None = None) -> Settings:

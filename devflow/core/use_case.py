@@ -8,13 +8,12 @@ from functools import wraps
 from typing import Any, Generic, TypeVar, cast
 
 from devflow.core import events
-from devflow.core.access import Actor, Permission
+from devflow.core.access import Actor, Permission, scope_for
 from devflow.core.db import db, transaction
-from devflow.core.errors import Forbidden
+from devflow.core.errors import Forbidden, Stale
 
 Result = TypeVar("Result", covariant=True)
 _facts: ContextVar[list[events.OutboxRow] | None] = ContextVar("facts", default=None)
-_denied: list[Callable[[Actor, Permission, Any], None]] = []
 
 
 class UseCase(Generic[Result]):
@@ -24,7 +23,6 @@ class UseCase(Generic[Result]):
     """
 
     permission: Permission
-    writes: bool
     __name__: str
 
     def __call__(self, actor: Actor, *args: Any, **kwargs: Any) -> Result:
@@ -39,32 +37,37 @@ def emit(happened: Any) -> None:
     waiting.append(events.write(happened))
 
 
-def on_denied(listener: Callable[[Actor, Permission, Any], None]) -> None:
-    """Let the audit hear of refused attempts."""
-    if listener not in _denied:
-        _denied.append(listener)
+def refusal(actor: Actor, permission: Permission, thing: Any = None) -> Forbidden:
+    """Why this actor may not do this: their token's scope, or their roles. Doors that look first raise it too."""
+    if actor.capped(permission) and actor.holds(permission, thing):
+        scope = scope_for(permission)
+        text = f"This token lacks the scope {scope}. Make one that has it, or add the scope to this one."
+        return Forbidden(text, code="AUTHORIZATION_FAILED", permission=permission.value, scope=scope)
+    text = f"You need the permission {permission.value} for this. An owner or administrator of the team can give it."
+    return Forbidden(text, permission=permission.value)
 
 
 def use_case(
-    permission: Permission, on: Callable[[Actor, str], Any] | None = None
+    permission: Permission, on: Callable[[Actor, str], Any] | None = None, *, fresh: bool = False
 ) -> Callable[[Callable[..., Result]], UseCase[Result]]:
     """A use case that writes: loads its scope with `on`, checks the permission, commits once, hands facts on.
 
     The scope may be given as an id (then `on` finds it, or raises NotFound) or as the thing itself.
+    `fresh` asks that the person has proved who they are a short while ago.
     Inside another use case it joins that one's transaction.
     """
-    return _decorate(permission, on, writes=True)
+    return _decorate(permission, on, writes=True, fresh=fresh)
 
 
 def query(
     permission: Permission, on: Callable[[Actor, str], Any] | None = None
 ) -> Callable[[Callable[..., Result]], UseCase[Result]]:
     """A use case that only reads: the same checks, no write transaction."""
-    return _decorate(permission, on, writes=False)
+    return _decorate(permission, on, writes=False, fresh=False)
 
 
 def _decorate(
-    permission: Permission, find: Callable[[Actor, str], Any] | None, *, writes: bool
+    permission: Permission, find: Callable[[Actor, str], Any] | None, *, writes: bool, fresh: bool
 ) -> Callable[[Callable[..., Result]], UseCase[Result]]:
     def decorate(function: Callable[..., Result]) -> UseCase[Result]:
         def checked(actor: Actor, *args: Any, **kwargs: Any) -> Result:
@@ -73,9 +76,9 @@ def _decorate(
                 scope = find(actor, args[0]) if isinstance(args[0], str) else args[0]
                 args = (scope, *args[1:])
             if not actor.may(permission, scope):
-                for listener in _denied:
-                    listener(actor, permission, scope)
-                raise Forbidden(f"You need the permission {permission.value} for this.", permission=permission.value)
+                raise refusal(actor, permission, scope)
+            if fresh and not actor.fresh and not actor.everything:
+                raise Stale("Confirm that it is you first: it has been a while since you signed in.")
             return function(actor, *args, **kwargs)
 
         @wraps(function)
@@ -86,7 +89,6 @@ def _decorate(
 
         case = cast("UseCase[Result]", run)
         case.permission = permission
-        case.writes = writes
         return case
 
     return decorate

@@ -20,10 +20,11 @@ from pydantic import BaseModel, TypeAdapter
 from werkzeug.exceptions import BadRequest as BrokenBody
 
 from devflow.core.access import OPEN
-from devflow.core.errors import BadRequest, DomainError, Forbidden
+from devflow.core.errors import BadRequest, DomainError
 from devflow.core.paging import Page
-from devflow.core.use_case import UseCase
+from devflow.core.use_case import UseCase, refusal
 from devflow.web.envelope import success
+from devflow.web.idempotency import once
 from devflow.web.identity import actor, anybody
 from devflow.web.pages import checked, filters
 
@@ -119,11 +120,13 @@ class ApiBlueprint(Blueprint):
                 if is_open:
                     anybody()
                 elif not actor().may(calls.permission):
-                    raise Forbidden(f"You need the permission {calls.permission.value} for this.")
+                    raise refusal(actor(), calls.permission)
                 if asked is not None:
                     path["query"] = filters(asked)
                 if body is not None:
                     path["body"] = checked(body, _json())
+                if status == 201:
+                    return once(lambda: _answer(view(**path), adapter, status, unwrapped))
                 return _answer(view(**path), adapter, status, unwrapped)
 
             facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from devflow.core.access import Actor
 from devflow.core.db import db
-from devflow.core.errors import DomainError, TooMany, Unauthenticated
+from devflow.core.errors import DomainError, Forbidden, TooMany, Unauthenticated
 from devflow.web.envelope import failure
-from devflow.web.identity import to_sign_in
+from devflow.web.identity import anybody, to_sign_in
 from devflow.web.pages import toast, wants_block
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,13 @@ _TITLES = {
 }
 
 
-def init_app(app: Flask) -> None:
+Refused = Callable[[Actor, str, str, int], None]
+_KEY = "devflow-refused"
+
+
+def init_app(app: Flask, refused: Refused) -> None:
+    """`refused(actor, permission, address, status)` hears of every attempt that was not allowed."""
+    app.extensions[_KEY] = refused
     app.register_error_handler(DomainError, told)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(OperationalError, _database)
@@ -62,11 +70,23 @@ def told(error: DomainError) -> ResponseReturnValue:
     db.session.rollback()
     if isinstance(error, Unauthenticated) and not for_programs() and not wants_block():
         return to_sign_in()
-    details = {**error.details, **({"aliases": list(error.aliases)} if error.aliases else {})}
+    if isinstance(error, Forbidden) and "permission" in error.details:
+        _note(error)
+    other_words = [word for word in error.aliases if word != error.error_code]
+    details = {**error.details, **({"aliases": other_words} if other_words else {})}
     response = answer(error.status, error.error_code, error.message, details)
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _note(error: Forbidden) -> None:
+    refused: Refused = current_app.extensions[_KEY]
+    try:
+        refused(anybody(), error.details["permission"], f"{request.method} {request.path}", error.status)
+    except SQLAlchemyError:
+        db.session.rollback()
+        log.exception("A refused attempt could not be written down")
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:

@@ -15,8 +15,8 @@ from jinja2_fragments import BlockNotFoundError
 from jinja2_fragments.flask import render_block
 from pydantic import BaseModel, ValidationError
 
-from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
-from devflow.core.use_case import UseCase
+from devflow.core.errors import Conflict, Invalid, NotFound
+from devflow.core.use_case import UseCase, refusal
 from devflow.web.identity import actor
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -154,7 +154,7 @@ def submits(
         @wraps(view)
         def run(**path: Any) -> ResponseReturnValue:
             if calls is not None and not actor().may(calls.permission):
-                raise Forbidden(f"You need the permission {calls.permission.value} for this.")
+                raise refusal(actor(), calls.permission)
             values: dict[str, Any] = request.form.to_dict()
             errors: dict[str, list[str]] = {}
             data = None

@@ -106,6 +106,9 @@ def test_migrations_go_up_down_and_up_with_rows_present(empty: Flask) -> None:
     _upgrade(empty)
     _fill(empty)
     with empty.app_context():
+        downgrade(revision="0002")
+    _upgrade(empty)
+    with empty.app_context():
         downgrade(revision="base")
         assert set(inspect(db.engine).get_table_names()) <= {"alembic_version", "log_chunk"}
     _upgrade(empty)

@@ -9,10 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from devflow.core.access import OPEN, TEAM_ROLES, Permission
-from devflow.core.db import db
-from devflow.features.teams.models import Member
 from devflow.web.api import operation_of
-from tests.conftest import Person, csrf
+from tests.conftest import Join, Person, csrf
 
 P = Permission
 ANYBODY, SIGNED_IN = "anybody", "signed in"
@@ -27,7 +25,7 @@ PAGES: dict[str, str | Permission] = {
     "accounts.signup": ANYBODY,
     "accounts.logout": SIGNED_IN,
     "accounts.switch_team": SIGNED_IN,
-    "settings.index": P.ACCOUNT_MANAGE,
+    "settings.index": P.ACCOUNT_READ,
     "settings.preferences": P.ACCOUNT_MANAGE,
     "settings.end_session": P.ACCOUNT_MANAGE,
     "dashboard.index": P.PROJECTS_READ,
@@ -120,13 +118,6 @@ def test_strangers_are_turned_away_everywhere(app: Flask, things: dict[str, str]
                 assert answer.status_code == 401, (endpoint, method, answer.status_code)
 
 
-def _join(app: Flask, who: Person, project_id: str, ann: Person, role: str) -> None:
-    team = ann.call("GET", f"/projects/{project_id}")["team_id"]
-    with app.app_context():
-        db.session.add(Member(team_id=team, user_id=who.id, role=role))
-        db.session.commit()
-
-
 def test_another_team_does_not_even_hear_that_it_exists(
     app: Flask, person: Callable[..., Person], things: dict[str, str], browser: Callable[[Person], FlaskClient]
 ) -> None:
@@ -153,10 +144,10 @@ def _words(rule: str) -> list[str]:
 
 @pytest.mark.parametrize("role", ["viewer", "member", "admin", "owner"])
 def test_a_role_may_do_exactly_what_the_table_says(
-    app: Flask, ann: Person, person: Callable[..., Person], things: dict[str, str], role: str
+    app: Flask, ann: Person, person: Callable[..., Person], things: dict[str, str], role: str, join: Join
 ) -> None:
     bob = person("Bob")
-    _join(app, bob, things["project_id"], ann, role)
+    join(bob, ann.call("GET", f"/projects/{things['project_id']}")["team_id"], role)
     headers = {"Authorization": f"Bearer {bob.token}"}
     wrong = []
     for endpoint, rule, methods in _rules(app):

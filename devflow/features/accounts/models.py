@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from devflow.core.clock import now
 from devflow.core.db import HasId, HasUpdates, Model
 
 
@@ -22,6 +23,7 @@ class User(HasId, HasUpdates, Model):
     avatar_url: Mapped[str | None] = mapped_column(Text)
     github_id: Mapped[str | None] = mapped_column(String(255), unique=True)
     google_id: Mapped[str | None] = mapped_column(String(255), unique=True)
+    oidc_id: Mapped[str | None] = mapped_column(String(255), unique=True)
     email_verified: Mapped[bool] = mapped_column(default=False)
     role: Mapped[str] = mapped_column(String(20), default="user")
     is_active: Mapped[bool] = mapped_column(default=True)
@@ -42,14 +44,18 @@ class User(HasId, HasUpdates, Model):
 
 
 class LoginSession(HasId, Model):
-    """One sign-in, by browser or by API. Its end makes every token of it worthless."""
+    """One sign-in, by browser or by API. Its end makes every token of it worthless.
+
+    `token` is the digest of the token id that its refresh token carries; with rotation it changes, and a refresh
+    token with an earlier one ends the session. `proved_at` is when the person last showed password or code.
+    """
 
     __tablename__ = "sessions"
 
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     token: Mapped[str] = mapped_column(String(255), unique=True)
     expires_at: Mapped[datetime]
-    last_seen_at: Mapped[datetime | None]
+    proved_at: Mapped[datetime] = mapped_column(default=now)
     ip: Mapped[str] = mapped_column(String(64), default="")
     agent: Mapped[str] = mapped_column(String(300), default="")
 
@@ -61,6 +67,56 @@ class Preferences(HasId, HasUpdates, Model):
 
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
     theme: Mapped[str] = mapped_column(String(20), default="system")
+    email_ticket_assigned: Mapped[bool] = mapped_column(default=True)
+    email_sla_breach: Mapped[bool] = mapped_column(default=True)
+    in_app_comments: Mapped[bool] = mapped_column(default=True)
     email_notifications: Mapped[bool] = mapped_column(default=True)
     deployment_success_notifications: Mapped[bool] = mapped_column(default=True)
     deployment_failure_notifications: Mapped[bool] = mapped_column(default=True)
+
+
+class EmailToken(HasId, Model):
+    """A link that was mailed, for `purpose` verify_email or reset_password: single use, by keyed hash."""
+
+    __tablename__ = "email_tokens"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    email: Mapped[str] = mapped_column(String(255))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class SecondFactor(HasId, Model):
+    """An authenticator app (TOTP), counting once it is confirmed; `last_step` keeps a code from working twice."""
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
+    secret: Mapped[str] = mapped_column(Text)  # sealed
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int] = mapped_column(default=0)
+
+
+class RecoveryCode(HasId, Model):
+    """One of the codes for the day the authenticator is lost; works once."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    used_at: Mapped[datetime | None]
+
+
+class GithubConnection(HasId, Model):
+    """The GitHub account somebody signed in with or connected; its tokens are sealed."""
+
+    __tablename__ = "github_connections"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
+    github_username: Mapped[str] = mapped_column(String(255))
+    github_access_token: Mapped[str] = mapped_column(Text)
+    github_refresh_token: Mapped[str | None] = mapped_column(Text)
+    token_expires_at: Mapped[datetime | None]
+    connected_at: Mapped[datetime] = mapped_column(default=now)

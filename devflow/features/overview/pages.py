@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from devflow.core.errors import Conflict, Invalid
 from devflow.core.settings import Settings
-from devflow.features.accounts import service as accounts
+from devflow.features.accounts.service import people
 from devflow.features.containers import service as containers
 from devflow.features.deployments.schemas import DeployIn
 from devflow.features.deployments.service import finding, starting
@@ -91,7 +91,7 @@ def environment(slug: str) -> ResponseReturnValue:
             errors = error.fields
     head = _head(slug)
     rows = projects.variables(actor(), slug)
-    names = accounts.names({row.updated_by for row in rows if row.updated_by})
+    names = people.names({row.updated_by for row in rows if row.updated_by})
     variables = [
         {"name": row.name, "updated_at": row.updated_at, "by": names.get(row.updated_by or "")} for row in rows
     ]

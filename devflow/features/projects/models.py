@@ -13,6 +13,10 @@ class Project(HasId, HasUpdates, Model):
 
     __tablename__ = "projects"
 
+    @property
+    def project_id(self) -> str:
+        return self.id
+
     team_id: Mapped[str] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"))
     user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     name: Mapped[str] = mapped_column(String(255))

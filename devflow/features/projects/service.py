@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import ColumnElement, select
 from sqlalchemy import delete as remove
-from sqlalchemy import select
 
 from devflow.core.access import Actor, Permission
 from devflow.core.crypto import vault
 from devflow.core.db import db
 from devflow.core.errors import Conflict, Invalid, NotFound
 from devflow.core.paging import Page, paginate
+from devflow.core.reach import of_team, reachable
 from devflow.core.use_case import emit, query, use_case
 from devflow.features.audit import service as audit
 from devflow.features.projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
@@ -52,10 +53,10 @@ def search(actor: Actor, asked: ProjectQuery) -> Page[Project]:
     """Projects of the actor's teams."""
     column = getattr(Project, asked.sort)
     rows = select(Project).order_by(column.desc() if asked.order == "desc" else column, Project.id)
-    if not actor.everything:
-        rows = rows.where(Project.team_id.in_(actor.teams))
     if asked.team_id:
-        rows = rows.where(Project.team_id == asked.team_id)
+        rows = rows.where(of_team(actor, Permission.PROJECTS_READ, asked.team_id, Project.team_id, Project.id))
+    else:
+        rows = rows.where(_mine(actor))
     if asked.status:
         rows = rows.where(Project.status == asked.status)
     if asked.framework:
@@ -65,9 +66,13 @@ def search(actor: Actor, asked: ProjectQuery) -> Page[Project]:
     return paginate(rows, asked)
 
 
+def _mine(actor: Actor) -> ColumnElement[bool]:
+    return reachable(actor, Permission.PROJECTS_READ, Project.team_id, Project.id)
+
+
 def named(actor: Actor, limit: int = 200) -> list[Project]:
     """The actor's projects by name, for menus."""
-    rows = select(Project).where(Project.team_id.in_(actor.teams)).order_by(Project.name).limit(limit)
+    rows = select(Project).where(_mine(actor)).order_by(Project.name).limit(limit)
     return list(db.session.scalars(rows))
 
 
@@ -78,7 +83,7 @@ def by_ids(ids: set[str]) -> dict[str, Project]:
 
 def by_repository(actor: Actor, repository: str) -> Project | None:
     """The newest of the actor's projects made from this repository (URL or short name)."""
-    mine = select(Project).where(Project.team_id.in_(actor.teams)).order_by(Project.id.desc())
+    mine = select(Project).where(_mine(actor)).order_by(Project.id.desc())
     plain = repository.removesuffix("/").removesuffix(".git")
     for project in db.session.scalars(mine):
         known = project.repository.removesuffix("/").removesuffix(".git")

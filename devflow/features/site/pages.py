@@ -6,7 +6,7 @@ from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
 from devflow.core.settings import Settings
-from devflow.features.accounts import service as accounts
+from devflow.features.accounts.service import people
 from devflow.features.settings import service as platform
 from devflow.features.site import rules
 from devflow.web.api import document
@@ -19,7 +19,7 @@ _REFERENCE = "devflow-reference"
 
 @bp.get("/")
 def landing() -> ResponseReturnValue:
-    has_accounts = accounts.has_accounts()
+    has_accounts = people.has_accounts()
     sign_up_open = not has_accounts or platform.current(port(Settings)).sign_up == "open"
     return render("site/landing.html", has_accounts=has_accounts, sign_up_open=sign_up_open)
 

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from devflow.core.db import db
-from devflow.features.accounts import rules, service
+from devflow.features.accounts import rules
 from devflow.features.accounts.models import LoginSession
 from tests.conftest import PASSWORD, Person, csrf
 
@@ -129,7 +129,7 @@ def test_leaving_and_changing_preferences_is_in_the_ledger(app: Flask, ann: Pers
 def test_who_is_overtaken_by_a_moment_hears_of_a_conflict(
     app: Flask, ann: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_username_taken", lambda name: False)  # as it was when this one looked
+    monkeypatch.setattr(people, "_username_taken", lambda name: False)  # as it was when this one looked
     body = {"name": "Ann", "email": "other@example.com", "password": PASSWORD, "username": "ann"}
     answer = app.test_client().post("/api/v1/auth/register", json=body)
     assert answer.status_code == 409 and answer.get_json()["error"]["code"] == "CONFLICT"

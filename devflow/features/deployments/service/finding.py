@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from devflow.core.access import Actor, Permission
 from devflow.core.db import db
 from devflow.core.errors import NotFound
 from devflow.core.paging import Page, count_up_to, paginate
+from devflow.core.reach import reachable
 from devflow.core.use_case import query
 from devflow.features.deployments.models import Deployment, Stage
 from devflow.features.deployments.rules.states import COARSE, FILTERS
@@ -54,10 +55,8 @@ def _matching(actor: Actor, asked: DeploymentQuery, *, any_status: bool = False)
     rows = select(Deployment)
     if asked.project_id:
         rows = rows.where(Deployment.project_id == projects.find(actor, asked.project_id).id)
-    elif len(actor.teams) == 1:
-        rows = rows.where(Deployment.team_id == actor.team_ids[0])  # lets the index give the order too
-    elif not actor.everything:
-        rows = rows.where(Deployment.team_id.in_(actor.teams))
+    else:
+        rows = rows.where(_mine(actor))
     if words := () if any_status else FILTERS[asked.status]:
         rows = rows.where(Deployment.status.in_(words)) if len(words) > 1 else rows.where(Deployment.status == words[0])
     if asked.branch:
@@ -73,6 +72,10 @@ def _matching(actor: Actor, asked: DeploymentQuery, *, any_status: bool = False)
         ]
         rows = rows.where(or_(Deployment.commit_hash.startswith(asked.search.lower(), autoescape=True), *like))
     return rows
+
+
+def _mine(actor: Actor) -> ColumnElement[bool]:
+    return reachable(actor, Permission.DEPLOYMENTS_READ, Deployment.team_id, Deployment.project_id)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -91,7 +94,7 @@ def counts(actor: Actor, asked: DeploymentQuery) -> dict[str, int]:
 @query(Permission.DEPLOYMENTS_READ)
 def recent(actor: Actor, limit: int = 5) -> list[Deployment]:
     """The newest deployments the actor sees."""
-    rows = select(Deployment).where(Deployment.team_id.in_(actor.teams)).order_by(Deployment.id.desc()).limit(limit)
+    rows = select(Deployment).where(_mine(actor)).order_by(Deployment.id.desc()).limit(limit)
     return list(db.session.scalars(rows))
 
 

@@ -6,7 +6,6 @@ from flask import request
 
 from devflow.core.errors import Conflict, Forbidden, Unauthenticated
 from devflow.core.settings import Settings
-from devflow.features.accounts import service
 from devflow.features.accounts.schemas import (
     LoginIn,
     LogoutIn,
@@ -20,6 +19,7 @@ from devflow.features.accounts.schemas import (
     UserOut,
     WhoAmIOut,
 )
+from devflow.features.accounts.service import entering, people
 from devflow.features.settings import service as platform
 from devflow.web.api import ApiBlueprint, Said
 from devflow.web.identity import actor, anybody, bearer_token, sign_out
@@ -29,77 +29,77 @@ from devflow.web.ports import port
 bp = ApiBlueprint("accounts", __name__)
 
 
-@bp.post("/auth/register", calls=service.register, status=201, raises=(Conflict, Forbidden))
+@bp.post("/auth/register", calls=entering.register, status=201, raises=(Conflict, Forbidden))
 @credentials
 def register(body: SignUpIn) -> RegisteredOut:
     """Create an account; the answer holds its tokens."""
     settings = platform.current(port(Settings))
-    return service.register(anybody(), body, port(service.Keys), settings.sign_up)
+    return entering.register(anybody(), body, port(entering.Keys), settings.sign_up)
 
 
 bp.alias("/auth/signup", "register")
 
 
-@bp.post("/auth/login", calls=service.login, raises=(Unauthenticated, Forbidden))
+@bp.post("/auth/login", calls=entering.login, raises=(Unauthenticated, Forbidden))
 @credentials
 def login(body: LoginIn) -> TokensOut:
     """Sign in; the answer holds an access and a refresh token."""
-    return service.login(anybody(), body, port(service.Keys))
+    return entering.login(anybody(), body, port(entering.Keys))
 
 
-@bp.post("/auth/refresh", calls=service.refresh, raises=(Unauthenticated,))
+@bp.post("/auth/refresh", calls=entering.refresh, raises=(Unauthenticated,))
 @credentials
 def refresh(body: RefreshIn) -> TokensOut:
     """A new access token for a refresh token, sent in the body or as bearer."""
-    return service.refresh(anybody(), body.refresh_token or bearer_token(request), port(service.Keys))
+    return entering.refresh(anybody(), body.refresh_token or bearer_token(request), port(entering.Keys))
 
 
-@bp.post("/auth/logout", calls=service.logout)
+@bp.post("/auth/logout", calls=entering.logout)
 def logout(body: LogoutIn) -> Said:
     """End this session; its tokens answer 401 from now on."""
-    service.logout(actor(), everywhere=body.all_sessions)
+    entering.logout(actor(), everywhere=body.all_sessions)
     sign_out()
     return Said(None, "Logged out successfully")
 
 
-@bp.get("/auth/session", calls=service.me, raises=(Unauthenticated,))
+@bp.get("/auth/session", calls=people.me, raises=(Unauthenticated,))
 def session() -> WhoAmIOut:
     """The signed-in user and until when the session holds."""
-    current = service.current_session(actor())
+    current = entering.current_session(actor())
     return {
         "authenticated": True,
-        "user": service.me(actor()),
+        "user": people.me(actor()),
         "session": current,
         "expires_at": current.expires_at if current else None,
     }
 
 
-@bp.get("/auth/me", calls=service.me)
+@bp.get("/auth/me", calls=people.me)
 def me() -> UserOut:
     """The signed-in user."""
-    return service.me(actor())
+    return people.me(actor())
 
 
 bp.alias("/users/me", "me")
 bp.alias("/user/profile", "me")
 
 
-@bp.put("/user/profile", calls=service.update, raises=(Conflict,))
+@bp.put("/user/profile", calls=people.update, raises=(Conflict,))
 def update(body: ProfilePatch) -> UserOut:
     """Change your profile; only the fields sent."""
-    return service.update(actor(), body)
+    return people.update(actor(), body)
 
 
 bp.alias("/users/me", "update")
 
 
-@bp.get("/user/preferences", calls=service.preferences)
+@bp.get("/user/preferences", calls=people.preferences)
 def preferences() -> PreferencesOut:
     """Your preferences."""
-    return service.preferences(actor())
+    return people.preferences(actor())
 
 
-@bp.put("/user/preferences", calls=service.set_preferences)
+@bp.put("/user/preferences", calls=people.set_preferences)
 def set_preferences(body: PreferencesPatch) -> PreferencesOut:
     """Change your preferences; only the fields sent."""
-    return service.set_preferences(actor(), body)
+    return people.set_preferences(actor(), body)

@@ -10,19 +10,18 @@ from flask.typing import ResponseReturnValue
 from devflow.core.access import Actor
 from devflow.core.errors import Conflict, Invalid, Unauthenticated
 from devflow.core.settings import Settings
-from devflow.features.accounts import service
-from devflow.features.accounts.schemas import LoginIn, PreferencesPatch, ProfilePatch, SignUpIn
+from devflow.features.accounts.schemas import LoginIn, SignUpIn
+from devflow.features.accounts.service import entering, people
 from devflow.features.settings import service as platform
 from devflow.web.identity import actor, anybody, sign_in, sign_out, visitor
 from devflow.web.limits import credentials
-from devflow.web.pages import checked, local_path, redirect, submits
+from devflow.web.pages import local_path, redirect, submits
 from devflow.web.ports import port
 
 bp = Blueprint("accounts", __name__)
-own = Blueprint("settings", __name__)
 
 
-def _enter(signed_in: service.SignedIn, *, remember: bool) -> ResponseReturnValue:
+def _enter(signed_in: entering.SignedIn, *, remember: bool) -> ResponseReturnValue:
     user = signed_in.user
     sign_in(signed_in.session.id, Actor(user.id, user.name, user.email), remember=remember)
     said = f"Welcome, {user.name}"
@@ -41,9 +40,9 @@ def login(data: LoginIn | None) -> Any:
     if data is None:
         if visitor() is not None:
             return redirect(url_for("dashboard.index"))
-        return _door(first=not service.has_accounts())
+        return _door(first=not people.has_accounts())
     try:
-        signed_in = service.login(anybody(), data, port(service.Keys), browser=True)
+        signed_in = entering.login(anybody(), data, port(entering.Keys), browser=True)
     except Unauthenticated as error:
         raise Invalid(error.message, {"form": [error.message]}) from error
     return _enter(signed_in, remember=data.remember_me)
@@ -56,10 +55,10 @@ def signup(data: SignUpIn | None) -> Any:
     if data is None:
         if visitor() is not None:
             return redirect(url_for("dashboard.index"))
-        return _door(first=not service.has_accounts())
+        return _door(first=not people.has_accounts())
     settings = platform.current(port(Settings))
     try:
-        signed_in = service.register(anybody(), data, port(service.Keys), settings.sign_up, browser=True)
+        signed_in = entering.register(anybody(), data, port(entering.Keys), settings.sign_up, browser=True)
     except Conflict as error:
         raise Invalid(error.message, {"email": [error.message]}) from error
     return _enter(signed_in, remember=False)
@@ -67,7 +66,7 @@ def signup(data: SignUpIn | None) -> Any:
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
-    service.logout(actor())
+    entering.logout(actor())
     sign_out()
     return redirect(url_for("accounts.login"), "Signed out")
 
@@ -79,32 +78,3 @@ def switch_team() -> ResponseReturnValue:
     if wanted in actor().teams:
         session["team"] = wanted
     return redirect(url_for("dashboard.index"))
-
-
-@own.route("/settings", methods=["GET", "POST"])
-@submits("settings/index.html", ProfilePatch, calls=service.update)
-def index(data: ProfilePatch | None) -> Any:
-    if data is not None:
-        service.update(actor(), data)
-        return redirect(url_for("settings.index"), "Profile saved")
-    user = service.me(actor())
-    return {
-        "tab": request.args.get("tab", "profile"),
-        "user": user,
-        "values": {"name": user.name, "email": user.email, "username": user.username},
-        "preferences": service.preferences(actor()),
-        "sessions": service.sessions(actor()),
-        "current_session_id": actor().session_id,
-    }
-
-
-@own.post("/settings/preferences")
-def preferences() -> ResponseReturnValue:
-    service.set_preferences(actor(), checked(PreferencesPatch, request.form.to_dict()))
-    return redirect(url_for("settings.index", tab="appearance"), "Saved")
-
-
-@own.post("/settings/sessions/<session_id>/end")
-def end_session(session_id: str) -> ResponseReturnValue:
-    service.end_session(actor(), session_id)
-    return redirect(url_for("settings.index", tab="sessions"), "That session has ended")

@@ -1,10 +1,9 @@
-"""Create accounts, sign in and out, say who a token belongs to."""
+"""Sign up, sign in and out; say whose session or access token something is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import delete, func, select, text
 
@@ -12,6 +11,7 @@ from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
 from devflow.core.crypto import digest
 from devflow.core.db import db, transaction
+from devflow.core.epoch import rights_changed
 from devflow.core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings
@@ -19,7 +19,8 @@ from devflow.core.use_case import emit, query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountCreated
 from devflow.features.accounts.models import LoginSession, Preferences, User
-from devflow.features.accounts.schemas import LoginIn, PreferencesPatch, ProfilePatch, SignUpIn
+from devflow.features.accounts.schemas import LoginIn, SignUpIn
+from devflow.features.accounts.service.people import find, free_username, has_accounts
 from devflow.features.audit import service as audit
 
 WRONG = "This e-mail address and password do not belong together."
@@ -57,11 +58,6 @@ class SignedIn:
     expires_in: int
 
 
-def has_accounts() -> bool:
-    """Is there anybody yet? The first account becomes the administrator."""
-    return db.session.scalar(select(User.id).limit(1)) is not None
-
-
 @query(Permission.ACCOUNT_CREATE)
 def register(actor: Actor, data: SignUpIn, keys: Keys, sign_up: str, *, browser: bool = False) -> SignedIn:
     """Create an account and sign it in. The first one becomes master_admin."""
@@ -79,7 +75,7 @@ def _create(actor: Actor, data: SignUpIn, password_hash: str, keys: Keys, second
     user = User(
         name=data.name,
         email=data.email,
-        username=_free_username(data.username, data.email),
+        username=free_username(data.username, data.email),
         password_hash=password_hash,
         role="master_admin" if first else "user",
     )
@@ -98,32 +94,6 @@ def _nobody_yet() -> bool:
     if db.session.get_bind().dialect.name == "postgresql":  # SQLite's writers take turns anyway
         db.session.execute(text("lock table users in exclusive mode"))
     return not has_accounts()
-
-
-@use_case(Permission.PLATFORM_MANAGE)
-def promote(actor: Actor, user_id: str) -> User:
-    """Make an account an administrator of the whole platform."""
-    user = find(user_id)
-    before, user.role = user.role, "master_admin"
-    audit.record(actor, "account.promoted", user, {"role": [before, user.role]})
-    return user
-
-
-def _free_username(wanted: str | None, email: str) -> str:
-    if wanted:
-        if _username_taken(wanted):
-            raise Conflict(f"The user name {wanted} is taken.")
-        return wanted
-    first = rules.username_from(email)
-    name, number = first, 1
-    while _username_taken(name):
-        number += 1
-        name = f"{first}-{number}"
-    return name
-
-
-def _username_taken(name: str) -> bool:
-    return db.session.scalar(select(User.id).where(func.lower(User.username) == name.lower())) is not None
 
 
 @query(Permission.SESSIONS_CREATE)
@@ -191,18 +161,19 @@ def _live_session(session_id: str) -> LoginSession | None:
     return session if session is not None and session.expires_at > now() else None
 
 
-def by_session(session_id: str) -> User | None:
-    """Whose browser session this is; None when it has ended."""
-    session = _live_session(session_id)
-    user = db.session.get(User, session.user_id) if session else None
-    return user if user is not None and user.is_active else None
+def by_session(session_id: str) -> tuple[User, LoginSession] | None:
+    """Whose session this is; None when it has ended or the account is switched off."""
+    both = select(User, LoginSession).join(User, User.id == LoginSession.user_id)
+    live = both.where(LoginSession.id == session_id, LoginSession.expires_at > now(), User.is_active)
+    found = db.session.execute(live).one_or_none()
+    return (found[0], found[1]) if found else None
 
 
-def by_access_token(token: str, keys: Keys) -> tuple[User, str] | None:
+def by_access_token(token: str, keys: Keys) -> tuple[User, LoginSession] | None:
     """Whose access token this is, and the session it belongs to."""
     claims = keys.access.read(token)
-    user = by_session(claims.session_id) if claims else None
-    return (user, claims.session_id) if user is not None and claims is not None and user.id == claims.user_id else None
+    found = by_session(claims.session_id) if claims else None
+    return found if found and claims and found[0].id == claims.user_id else None
 
 
 @use_case(Permission.ACCOUNT_MANAGE)
@@ -212,24 +183,16 @@ def logout(actor: Actor, *, everywhere: bool = False) -> None:
     if not everywhere:
         mine = mine.where(LoginSession.id == (actor.session_id or ""))
     db.session.execute(mine)
-    audit.record(actor, "account.signed_out", me(actor))
+    rights_changed()
+    audit.record(actor, "account.signed_out", find(actor.id))
 
 
-@query(Permission.ACCOUNT_MANAGE)
-def me(actor: Actor) -> User:
-    """The actor's own account."""
-    user = db.session.get(User, actor.id)
-    if user is None:
-        raise NotFound("This account is gone.")
-    return user
-
-
-@query(Permission.ACCOUNT_MANAGE)
+@query(Permission.ACCOUNT_READ)
 def current_session(actor: Actor) -> LoginSession | None:
     return db.session.get(LoginSession, actor.session_id) if actor.session_id else None
 
 
-@query(Permission.ACCOUNT_MANAGE)
+@query(Permission.ACCOUNT_READ)
 def sessions(actor: Actor) -> list[LoginSession]:
     """The actor's live sessions, newest first."""
     mine = select(LoginSession).where(LoginSession.user_id == actor.id, LoginSession.expires_at > now())
@@ -244,72 +207,8 @@ def end_session(actor: Actor, session_id: str) -> None:
     )
     if not getattr(gone, "rowcount", 0):
         raise NotFound("This session has ended already.")
-    user = me(actor)
-    audit.record(actor, "account.session_ended", user)
-
-
-@use_case(Permission.ACCOUNT_MANAGE)
-def update(actor: Actor, data: ProfilePatch) -> User:
-    """Change the fields of the profile that were sent."""
-    user = me(actor)
-    after = data.model_dump(exclude_unset=True, exclude_none=True)
-    if full_name := after.pop("full_name", None):
-        after.setdefault("name", full_name)
-    name = after.get("username")
-    if name and name.lower() != user.username.lower() and _username_taken(name):
-        raise Conflict(f"The user name {name} is taken.")
-    changes = audit.difference({key: getattr(user, key) for key in after}, after)
-    for key, value in after.items():
-        setattr(user, key, value)
-    if changes:
-        audit.record(actor, "account.updated", user, changes)
-    return user
-
-
-@query(Permission.ACCOUNT_MANAGE)
-def preferences(actor: Actor) -> Preferences:
-    found = db.session.scalar(select(Preferences).where(Preferences.user_id == actor.id))
-    return found or Preferences(
-        user_id=actor.id, theme="system", email_notifications=True,
-        deployment_success_notifications=True, deployment_failure_notifications=True,
-    )  # fmt: skip
-
-
-@use_case(Permission.ACCOUNT_MANAGE)
-def set_preferences(actor: Actor, data: PreferencesPatch) -> Preferences:
-    """Change the preferences that were sent."""
-    row = preferences(actor)
-    after = data.model_dump(exclude_unset=True, exclude_none=True)
-    changes = audit.difference({key: getattr(row, key) for key in after}, after)
-    for key, value in after.items():
-        setattr(row, key, value)
-    db.session.add(row)
-    db.session.flush()
-    if changes:
-        audit.record(actor, "account.preferences_changed", me(actor), changes)
-    return row
-
-
-def id_of(email: str) -> str | None:
-    """The account with this address; without one, the oldest account."""
-    exact = db.session.scalar(select(User.id).where(User.email == email))
-    return exact or db.session.scalar(select(User.id).order_by(User.id).limit(1))
-
-
-def find(user_id: str) -> User:
-    """An account by id."""
-    user = db.session.get(User, user_id)
-    if user is None:
-        raise NotFound("This account is gone.")
-    return user
-
-
-def names(user_ids: set[str]) -> dict[str, str]:
-    """The names behind ids, for lists."""
-    if not user_ids:
-        return {}
-    found: Any = db.session.execute(select(User.id, User.name).where(User.id.in_(user_ids)))
-    return {row.id: row.name for row in found}
+    rights_changed()
+    audit.record(actor, "account.session_ended", find(actor.id))
 
 
 def forget_expired() -> int:

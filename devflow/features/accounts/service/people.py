@@ -1,0 +1,132 @@
+"""People: find them, their profile and preferences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+
+from devflow.core.access import Actor, Permission
+from devflow.core.db import db
+from devflow.core.errors import Conflict, NotFound
+from devflow.core.use_case import query, use_case
+from devflow.features.accounts import rules
+from devflow.features.accounts.models import Preferences, User
+from devflow.features.accounts.schemas import PreferencesPatch, ProfilePatch
+from devflow.features.audit import service as audit
+
+
+def has_accounts() -> bool:
+    """Is there anybody yet? The first account becomes the administrator."""
+    return db.session.scalar(select(User.id).limit(1)) is not None
+
+
+@use_case(Permission.PLATFORM_MANAGE)
+def promote(actor: Actor, user_id: str) -> User:
+    """Make an account an administrator of the whole platform."""
+    user = find(user_id)
+    before, user.role = user.role, "master_admin"
+    audit.record(actor, "account.promoted", user, {"role": [before, user.role]})
+    return user
+
+
+def free_username(wanted: str | None, email: str) -> str:
+    if wanted:
+        if _username_taken(wanted):
+            raise Conflict(f"The user name {wanted} is taken.")
+        return wanted
+    first = rules.username_from(email)
+    name, number = first, 1
+    while _username_taken(name):
+        number += 1
+        name = f"{first}-{number}"
+    return name
+
+
+def _username_taken(name: str) -> bool:
+    return db.session.scalar(select(User.id).where(func.lower(User.username) == name.lower())) is not None
+
+
+@query(Permission.ACCOUNT_READ)
+def me(actor: Actor) -> User:
+    """The actor's own account."""
+    user = db.session.get(User, actor.id)
+    if user is None:
+        raise NotFound("This account is gone.")
+    return user
+
+
+@use_case(Permission.ACCOUNT_MANAGE)
+def update(actor: Actor, data: ProfilePatch) -> User:
+    """Change the fields of the profile that were sent."""
+    user = find(actor.id)
+    after = data.model_dump(exclude_unset=True, exclude_none=True)
+    if full_name := after.pop("full_name", None):
+        after.setdefault("name", full_name)
+    name = after.get("username")
+    if name and name.lower() != user.username.lower() and _username_taken(name):
+        raise Conflict(f"The user name {name} is taken.")
+    changes = audit.difference({key: getattr(user, key) for key in after}, after)
+    for key, value in after.items():
+        setattr(user, key, value)
+    if changes:
+        audit.record(actor, "account.updated", user, changes)
+    return user
+
+
+@query(Permission.ACCOUNT_READ)
+def preferences(actor: Actor) -> Preferences:
+    """How the actor likes it; the defaults before any change."""
+    return _preferences(actor)
+
+
+def _preferences(actor: Actor) -> Preferences:
+    found = db.session.scalar(select(Preferences).where(Preferences.user_id == actor.id))
+    return found or Preferences(
+        user_id=actor.id, theme="system", email_notifications=True,
+        deployment_success_notifications=True, deployment_failure_notifications=True, email_ticket_assigned=True,
+        email_sla_breach=True, in_app_comments=True,
+    )  # fmt: skip
+
+
+@use_case(Permission.ACCOUNT_MANAGE)
+def set_preferences(actor: Actor, data: PreferencesPatch) -> Preferences:
+    """Change the preferences that were sent."""
+    row = _preferences(actor)
+    after = data.model_dump(exclude_unset=True, exclude_none=True)
+    changes = audit.difference({key: getattr(row, key) for key in after}, after)
+    for key, value in after.items():
+        setattr(row, key, value)
+    db.session.add(row)
+    db.session.flush()
+    if changes:
+        audit.record(actor, "account.preferences_changed", find(actor.id), changes)
+    return row
+
+
+def id_of(email: str) -> str | None:
+    """The account with this address; without one, the oldest account."""
+    exact = db.session.scalar(select(User.id).where(User.email == email))
+    return exact or db.session.scalar(select(User.id).order_by(User.id).limit(1))
+
+
+def find(user_id: str) -> User:
+    """An account by id."""
+    user = db.session.get(User, user_id)
+    if user is None:
+        raise NotFound("This account is gone.")
+    return user
+
+
+def by_id(user_id: str) -> User | None:
+    """An account that may act; None when it is gone or switched off."""
+    user = db.session.get(User, user_id)
+    return user if user is not None and user.is_active else None
+
+
+def names(user_ids: set[str]) -> dict[str, str]:
+    """The names behind ids, for lists."""
+    if not user_ids:
+        return {}
+    found: Any = db.session.execute(select(User.id, User.name).where(User.id.in_(user_ids)))
+    return {row.id: row.name for row in found}

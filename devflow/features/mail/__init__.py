@@ -1,0 +1,1 @@
+"""Mail: letters to people, sent by the worker or kept for the administrator."""
