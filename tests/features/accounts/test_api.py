@@ -13,6 +13,7 @@ from sqlalchemy import select
 from devflow.core.db import db
 from devflow.features.accounts import rules
 from devflow.features.accounts.models import LoginSession
+from devflow.features.accounts.service import people
 from tests.conftest import PASSWORD, Person, csrf
 
 
