@@ -107,6 +107,25 @@ def anybody() -> Actor:
     return anonymous(caller.ip, caller.agent, caller.request_id)
 
 
+def again(allowed: Callable[[Actor], object]) -> Callable[[], None]:
+    """A guard for a connection that outlives its request: asks who this is by then, and whether they are `allowed`.
+
+    It raises Unauthenticated when the session or token has ended, and whatever `allowed` raises.
+    """
+    token, caller = bearer_token(request), Caller(request)
+    by_session, by_token = current_app.extensions[_KEY]
+    find: Finder = by_token if token else by_session
+    key = token or getattr(visitor(), "key", "")
+
+    def ask() -> None:
+        found = find(key, caller)
+        if found is None:
+            raise Unauthenticated("You are signed out. Sign in again.")
+        allowed(found)
+
+    return ask
+
+
 def may(permission: Permission | str, thing: Any = None) -> bool:
     """For templates: would this be allowed to whoever is looking?"""
     found = visitor()

@@ -6,7 +6,9 @@ A feature's `sockets.py` looks like this:
     def log_stream(ws, deployment_id):
         actor = …                                       # sign-in; raise Unauthenticated, Forbidden, NotFound
         watch = Watch(("deployment", deployment_id), lambda: state_of(deployment_id))
-        stream(ws, Subscription(f"deployment:{deployment_id}", render, since, watch), owner=f"user:{actor.id}")
+        guard = again(lambda who: finding.show(who, deployment_id))   # asked whenever rights change: identity.again
+        subscription = Subscription(f"deployment:{deployment_id}", render, since, watch)
+        stream(ws, subscription, owner=f"user:{actor.id}", guard=guard)
 
 An error raised in a socket's handler closes the socket with the code of its kind (4401, 4403 …) and its sentence.
 Handlers that talk for themselves (a terminal) call `start_reader(ws)` and use flask-sock's `receive` and `send`; each
@@ -25,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -37,6 +39,7 @@ from devflow.core.clock import iso, now
 from devflow.core.errors import Conflict, DomainError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from devflow.ports.logs import Logs
 from devflow.web.frames import short_reason
+from devflow.web.guards import Guard, Guards
 from devflow.web.hub import FAILED, Connection, Hub
 from devflow.web.identity import by_cookie
 from devflow.web.tailer import PACE, Subscription, Tailer
@@ -92,17 +95,20 @@ def stream(
     subscription: Subscription,
     *,
     owner: str,
+    guard: Guard | None,
     on_subscribe: bool = False,
     on_message: OnMessage | None = None,
 ) -> None:
     """Hand a socket over to the hub and feed it; the last call of a handler.
 
-    `owner` is whose seat it takes (`user:<id>`, `ip:<address>`). With `on_subscribe` lines start to flow when the
-    viewer sends `{"type": "subscribe"}` (a `since` in it counts), else at once. `{"type": "ping"}` is answered with a
-    pong. Other messages go to `on_message` first: it answers whether it knew them, in the hub's thread, so without
-    waiting for anything; it may call `connection.send` and `connection.close`. Raises `TooMany`.
+    `owner` is whose seat it takes (`user:<id>`, `ip:<address>`). `guard` closes the socket within a second when the
+    right to it ends (`identity.again`); None is for streams that anybody may see.
+    With `on_subscribe` lines start to flow when the viewer sends `{"type": "subscribe"}` (a `since` in it counts),
+    else at once. `{"type": "ping"}` is answered with a pong. Other messages go to `on_message` first: it answers
+    whether it knew them, in the hub's thread, so without waiting for anything; it may call `connection.send` and
+    `connection.close`. Raises `TooMany`.
     """
-    sockets().stream(ws, subscription, owner, on_subscribe, on_message)
+    sockets().stream(ws, subscription, owner, guard, on_subscribe, on_message)
 
 
 def start_reader(ws: Any) -> None:
@@ -169,6 +175,7 @@ class Sockets:
         self._pid = 0
         self._hub: Hub | None = None
         self._tailer: Tailer | None = None
+        self._guards: Guards | None = None
         self.seats = Seats(seats)
 
     @property
@@ -189,9 +196,10 @@ class Sockets:
     def stop(self, seconds: float = 1.0) -> None:
         """Close all adopted sockets with 1001; browsers come back to the next process."""
         with self._lock:
-            hub, tailer = self._hub, self._tailer
-            self._hub = self._tailer = None
-        if hub and tailer and self._pid == os.getpid():
+            hub, tailer, guards = self._hub, self._tailer, self._guards
+            self._hub = self._tailer = self._guards = None
+        if hub and tailer and guards and self._pid == os.getpid():
+            guards.stop()
             tailer.stop()
             hub.stop(seconds)
 
@@ -200,12 +208,18 @@ class Sockets:
         if ws.thread.is_alive() or not ws.connected:
             ws.close(code, short_reason(reason))
         else:
-            self._started()[0].adopt(ws, _ignore, _ignore, lambda connection: connection.close(code, reason))
+            self._started().hub.adopt(ws, _ignore, _ignore, lambda connection: connection.close(code, reason))
 
     def stream(
-        self, ws: Any, subscription: Subscription, owner: str, on_subscribe: bool, on_message: OnMessage | None
+        self,
+        ws: Any,
+        subscription: Subscription,
+        owner: str,
+        guard: Guard | None,
+        on_subscribe: bool,
+        on_message: OnMessage | None,
     ) -> None:
-        hub, tailer = self._started()
+        hub, tailer, guards = self._started()
         self.seats.take(owner)
         started = not on_subscribe
 
@@ -228,9 +242,12 @@ class Sockets:
 
         def gone(connection: Connection) -> None:
             tailer.leave(connection)
+            guards.leave(connection)
             self.seats.leave(owner)
 
         def opened(connection: Connection) -> None:
+            if guard:
+                guards.watch(connection, guard, lambda error: connection.close(close_code(error), error.message))
             if started:
                 tailer.follow(connection, subscription)
 
@@ -240,14 +257,26 @@ class Sockets:
             self.seats.leave(owner)
             raise
 
-    def _started(self) -> tuple[Hub, Tailer]:
+    def _started(self) -> _Parts:
         with self._lock:
-            if self._hub is None or self._tailer is None or self._pid != os.getpid():
+            if self._hub is None or self._tailer is None or self._guards is None or self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._hub = self._make_hub()
                 self._tailer = Tailer(self._logs, self._pace, self._app.app_context)
+                self._guards = Guards(self._app.app_context)
                 atexit.register(self.stop)
-            return self._hub, self._tailer
+            return _Parts(self._hub, self._tailer, self._guards)
+
+
+class _Parts(NamedTuple):
+    hub: Hub
+    tailer: Tailer
+    guards: Guards
+
+
+def close_code(error: DomainError) -> int:
+    """What a socket is closed with for an error of the house."""
+    return next((code for kind, code in CLOSE_CODES.items() if isinstance(error, kind)), FAILED)
 
 
 class _LateThread(threading.Thread):
@@ -270,8 +299,7 @@ def _closing_by_error(handler: Callable[..., None]) -> Callable[..., None]:
         except ConnectionClosed:
             raise
         except DomainError as error:
-            code = next((code for kind, code in CLOSE_CODES.items() if isinstance(error, kind)), FAILED)
-            sockets().refuse(ws, code, error.message)
+            sockets().refuse(ws, close_code(error), error.message)
         except Exception:
             log.exception("A socket's handler failed")
             sockets().refuse(ws, FAILED, "Something failed on our side. Please try again.")

@@ -64,19 +64,21 @@ def look(name: str) -> State:
 @route(doors, "/lines/<name>")
 def lines(ws: Any, name: str) -> None:
     subscription = Subscription(name, batch, request.args.get("since", 0, int))
-    stream(ws, subscription, owner=request.args.get("owner", ""))
+    stream(ws, subscription, owner=request.args.get("owner", ""), guard=None)
 
 
 @route(doors, "/follow/<name>")
 def follow(ws: Any, name: str) -> None:
     render = OneByOne(request.args.get("started", 0, int))
     subscription = Subscription(name, render, watch=Watch(("state", name), partial(look, name)))
-    stream(ws, subscription, owner=request.args.get("owner", ""), on_subscribe="wait" in request.args)
+    stream(ws, subscription, owner=request.args.get("owner", ""), guard=None, on_subscribe="wait" in request.args)
 
 
 @route(doors, "/states/<name>")
 def states(ws: Any, name: str) -> None:
-    stream(ws, Subscription("", watch=Watch(("state", name), partial(look, name))), owner=request.args["owner"])
+    stream(
+        ws, Subscription("", watch=Watch(("state", name), partial(look, name))), owner=request.args["owner"], guard=None
+    )
 
 
 @route(doors, "/refused/<kind>")

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
 from flask import Blueprint, request
 from sqlalchemy import Select, func, select
 
+from devflow.core.access import Actor, Permission, Scope
 from devflow.core.clock import iso, now
 from devflow.core.db import db
+from devflow.core.errors import Unavailable
 from devflow.features.deployments.models import Deployment
 from devflow.features.deployments.rules.states import ACTIVE
 from devflow.features.deployments.service import finding
 from devflow.ports.logs import Line
-from devflow.web.identity import actor
+from devflow.web.identity import actor, again
 from devflow.web.sockets import route, stream
 from devflow.web.tailer import State, Subscription, Watch
 
@@ -78,7 +81,8 @@ def _follow(ws: Any, deployment_id: str, *, on_subscribe: bool) -> None:
     since = request.args.get("since", 0, type=int)
     watch = Watch(("deployment", deployment.id), lambda: _look(deployment.id))
     subscription = Subscription(deployment.log_stream, render, max(0, since), watch)
-    stream(ws, subscription, owner=f"user:{who.id}", on_subscribe=on_subscribe)
+    guard = again(lambda by_then: finding.show(by_then, deployment_id))
+    stream(ws, subscription, owner=f"user:{who.id}", guard=guard, on_subscribe=on_subscribe)
 
 
 @route(bp, "/deployments/<deployment_id>/logs/stream")
@@ -103,6 +107,15 @@ def _changes(team_ids: tuple[str, ...]) -> State:
 def list_stream(ws: Any) -> None:
     """Tells the list that something in it has changed."""
     who = actor()
-    teams = who.team_ids
+    teams = _teams(who)
     watch = Watch(("deployments", teams), lambda: _changes(teams))
-    stream(ws, Subscription("", watch=watch), owner=f"user:{who.id}")
+    stream(ws, Subscription("", watch=watch), owner=f"user:{who.id}", guard=again(partial(_same_teams, teams)))
+
+
+def _teams(who: Actor) -> tuple[str, ...]:
+    return tuple(team for team in who.team_ids if who.may(Permission.DEPLOYMENTS_READ, Scope(team)))
+
+
+def _same_teams(teams: tuple[str, ...], by_then: Actor) -> None:
+    if _teams(by_then) != teams:
+        raise Unavailable("Your teams have changed. Open the list again.")
