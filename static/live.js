@@ -10,10 +10,13 @@
       const url = new URL(path(), location.href)
       url.protocol = location.protocol === "https:" ? "wss:" : "ws:"
       const mine = (socket = new WebSocket(url))
-      mine.onopen = () => on.state("live", 0)
+      let since = Infinity
+      mine.onopen = () => { since = Date.now(); on.state("live", 0) }
       mine.onmessage = event => { tries = 0; if (mine === socket) on.message(JSON.parse(event.data)) }
       mine.onclose = event => {
         if (mine !== socket || stopped || on.closed?.(event)) return
+        /* Signed out, or no longer allowed: the page itself knows what to say. One refused at once is not asked again and again. */
+        if (event.code >= 4401 && event.code <= 4404) { stopped = true; if (Date.now() - since > 1000) location.reload(); return }
         const pause = Math.min(15000, 500 * 2 ** tries++) * (0.7 + Math.random() * 0.6)
         on.state("waiting", Math.ceil(pause / 1000))
         timer = setTimeout(open, pause)
