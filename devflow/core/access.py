@@ -46,6 +46,42 @@ class Permission(StrEnum):
 
 
 P = Permission
+DESCRIPTIONS: Mapping[Permission, str] = {
+    P.ACCOUNT_CREATE: "Create an account of one's own.",
+    P.ACCOUNT_MANAGE: "Change one's own profile, password and sessions.",
+    P.ACCOUNT_READ: "See one's own account.",
+    P.ACCOUNT_RECOVER: "Ask for a letter to get back into one's own account.",
+    P.AUDIT_READ: "Read who changed what, and when.",
+    P.CONTAINERS_READ: "See which containers run and what they use.",
+    P.DEPLOYMENTS_CANCEL: "Stop a deployment that is on its way.",
+    P.DEPLOYMENTS_CREATE: "Deploy, redeploy and roll back.",
+    P.DEPLOYMENTS_DELETE: "Delete finished deployments with their logs.",
+    P.DEPLOYMENTS_READ: "See deployments and their logs.",
+    P.DEPLOYMENTS_RUN: "Carry a deployment out; DevFlow itself does this.",
+    P.INVITATIONS_READ: "Look at an invitation by its link.",
+    P.MEMBERS_MANAGE: "Invite people, change their role in the team, remove them.",
+    P.MEMBERS_READ: "See who belongs to the team.",
+    P.PLATFORM_MANAGE: "Change the rules of this instance and see how it is.",
+    P.PROJECTS_CREATE: "Create projects.",
+    P.PROJECTS_DELETE: "Delete projects with everything they hold.",
+    P.PROJECTS_READ: "See projects and their settings, secrets excepted.",
+    P.PROJECTS_UPDATE: "Change settings and variables of projects.",
+    P.ROLES_ASSIGN: "Give roles to people and take them away.",
+    P.ROLES_MANAGE: "Define roles and what they allow.",
+    P.ROLES_READ: "See all roles and what they allow.",
+    P.SESSIONS_CREATE: "Sign in.",
+    P.TEAMS_CREATE: "Create teams.",
+    P.TEAMS_DELETE: "Delete a team with everything it owns.",
+    P.TEAMS_READ: "See the team.",
+    P.TEAMS_UPDATE: "Rename the team and change its settings.",
+    P.TOKENS_MANAGE: "Create, rotate and revoke one's own API tokens.",
+    P.TOKENS_READ: "See one's own API tokens and their use.",
+    P.USERS_MANAGE: "Switch accounts off and on.",
+    P.USERS_PROMOTE: "Change anybody's role on the platform.",
+    P.USERS_READ: "See all accounts.",
+}
+"""What each permission lets somebody do, for people who put roles together."""
+
 OPEN = frozenset({P.ACCOUNT_CREATE, P.ACCOUNT_RECOVER, P.INVITATIONS_READ, P.SESSIONS_CREATE})
 """What anybody may ask for, signed in or not."""
 
@@ -77,6 +113,9 @@ SYSTEM_ROLES: Mapping[str, frozenset[Permission]] = {
     "master_admin": _PLATFORM_ADMIN | {P.USERS_PROMOTE},
 }
 """What a role on the whole platform allows; each includes the ones before it."""
+
+GRANTABLE = frozenset(p for granted in (*SYSTEM_ROLES.values(), *TEAM_ROLES.values()) for p in granted)
+"""What a role of one's own may hold: everything that anybody holds. The rest is open to all, or DevFlow's own work."""
 
 _SCOPE_ADMIN = frozenset(
     {P.AUDIT_READ, P.PLATFORM_MANAGE, P.ROLES_ASSIGN, P.ROLES_MANAGE, P.ROLES_READ}
@@ -121,6 +160,9 @@ class Scope:
     team_id: str
     project_id: str | None = None
 
+
+EVERYWHERE = Scope("")
+"""No place in particular: only what holds on the whole platform counts here."""
 
 _NOTHING: frozenset[Permission] = frozenset()
 

@@ -196,8 +196,28 @@ def upgrade() -> None:
     sa.UniqueConstraint('user_id', 'role_id', 'place', name=op.f('uq_user_roles_user_id_role_id_place'))
     )
     with op.batch_alter_table('user_roles', schema=None) as batch_op:
+        batch_op.create_index('ix_user_roles_place', ['place'], unique=False)
         batch_op.create_index(batch_op.f('ix_user_roles_role_id'), ['role_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_user_roles_user_id'), ['user_id'], unique=False)
+
+    op.create_table('guest_roles',
+    sa.Column('email', sa.String(length=255), nullable=False),
+    sa.Column('role_id', sa.String(length=36), nullable=False),
+    sa.Column('team_id', sa.String(length=36), nullable=False),
+    sa.Column('project_id', sa.String(length=36), nullable=False),
+    sa.Column('given_by_id', sa.String(length=36), nullable=True),
+    sa.Column('id', sa.String(length=36), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['given_by_id'], ['users.id'], name=op.f('fk_guest_roles_given_by_id_users'), ondelete='SET NULL'),
+    sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_guest_roles_project_id_projects'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['role_id'], ['roles.id'], name=op.f('fk_guest_roles_role_id_roles'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['team_id'], ['teams.id'], name=op.f('fk_guest_roles_team_id_teams'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_guest_roles')),
+    sa.UniqueConstraint('email', 'role_id', 'project_id', name=op.f('uq_guest_roles_email_role_id_project_id'))
+    )
+    with op.batch_alter_table('guest_roles', schema=None) as batch_op:
+        batch_op.create_index('ix_guest_roles_project_id', ['project_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_guest_roles_role_id'), ['role_id'], unique=False)
 
     with op.batch_alter_table('audit_logs', schema=None) as batch_op:
         batch_op.add_column(sa.Column('actor_email', sa.String(length=255), server_default='', nullable=False))
@@ -346,9 +366,15 @@ def downgrade() -> None:
         batch_op.drop_column('token_id')
         batch_op.drop_column('actor_email')
 
+    with op.batch_alter_table('guest_roles', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_guest_roles_role_id'))
+        batch_op.drop_index('ix_guest_roles_project_id')
+
+    op.drop_table('guest_roles')
     with op.batch_alter_table('user_roles', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_user_roles_user_id'))
         batch_op.drop_index(batch_op.f('ix_user_roles_role_id'))
+        batch_op.drop_index('ix_user_roles_place')
 
     op.drop_table('user_roles')
     op.drop_table('token_usage')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from devflow.core.db import HasId, HasUpdates, Model
@@ -35,4 +35,25 @@ class Assignment(HasId, Model):
     effect: Mapped[str] = mapped_column(String(10), default="grant")
     given_by_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
 
-    __table_args__ = (UniqueConstraint("user_id", "role_id", "place"),)
+    __table_args__ = (UniqueConstraint("user_id", "role_id", "place"), Index("ix_user_roles_place", "place"))
+
+
+class Guest(HasId, Model):
+    """A role given on one project to whoever owns an e-mail address, whether or not there is such an account.
+
+    It counts for the account with this address once that address is verified. Kept by address and never turned into
+    an assignment, so that the list of guests cannot tell who has an account.
+    """
+
+    __tablename__ = "guest_roles"
+
+    email: Mapped[str] = mapped_column(String(255))
+    role_id: Mapped[str] = mapped_column(ForeignKey("roles.id", ondelete="CASCADE"), index=True)
+    team_id: Mapped[str] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    given_by_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+
+    __table_args__ = (
+        UniqueConstraint("email", "role_id", "project_id"),
+        Index("ix_guest_roles_project_id", "project_id"),
+    )
