@@ -23,6 +23,7 @@ from devflow.adapters.docker.baseimages import DockerBaseImages
 from devflow.adapters.docker.client import DockerEngine
 from devflow.adapters.git.client import GitClient
 from devflow.adapters.logs import open_logs
+from devflow.adapters.tries import CountedTries
 from devflow.core import crypto, db, jobs
 from devflow.core.access import Actor
 from devflow.core.clock import now
@@ -38,6 +39,7 @@ from devflow.ports.engine import Engine
 from devflow.ports.git import Git
 from devflow.ports.images import BaseImages
 from devflow.ports.logs import Logs
+from devflow.ports.tries import Tries
 from devflow.supervisor.examination import PlatformDoctor
 from devflow.web import csrf, faults, formats, headers, identity, limits
 from devflow.web.api import PREFIXES, ApiBlueprint, document
@@ -113,6 +115,7 @@ def _provide(app: Flask, settings: Settings, adapters: Mapping[type, Any]) -> No
         Edge: lambda: edge_of(settings),
         jobs.Jobs: lambda: jobs.Jobs(Queues(settings.folder, settings.redis_url), settings.lease),
         Doctor: lambda: PlatformDoctor(settings),
+        Tries: lambda: CountedTries(settings.redis_url),
     }
     for kind, make in makers.items():
         provide(app, kind, adapters[kind] if kind in adapters else make())

@@ -1,9 +1,10 @@
-"""Pure decisions about accounts: passwords, tokens, names."""
+"""Pure decisions about accounts: passwords, tokens, codes, names."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import re
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from functools import cache
 from typing import Any
 
 import bcrypt
+import pyotp
+import segno
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
@@ -63,10 +66,11 @@ class Signer:
         self._purpose = purpose
         self.seconds = seconds
 
-    def sign(self, user_id: str, session_id: str, token_id: str, seconds: int | None = None) -> str:
+    def sign(self, user_id: str, session_id: str, token_id: str, seconds: int | None = None, **more: Any) -> str:
+        """A token. `more` are claims for the client to show; nothing here relies on them."""
         issued = int(time.time())
         claims: dict[str, Any] = {
-            "sub": user_id, "userId": user_id, "sid": session_id, "jti": token_id, "typ": self._purpose,
+            **more, "sub": user_id, "userId": user_id, "sid": session_id, "jti": token_id, "type": self._purpose,
             "iat": issued, "exp": issued + (self.seconds if seconds is None else seconds),
         }  # fmt: skip
         return jwt.encode({"alg": "HS256"}, claims, self._key)
@@ -78,5 +82,49 @@ class Signer:
             found = Claims(str(claims["sub"]), str(claims["sid"]), str(claims["jti"]), int(claims["exp"]))
         except (JoseError, KeyError, ValueError, TypeError):
             return None
-        good = claims.get("typ") == self._purpose and found.expires_at > time.time()
+        good = claims.get("type", claims.get("typ")) == self._purpose and found.expires_at > time.time()
         return found if good else None
+
+
+STEP = 30
+"""Seconds for which an authenticator shows a code."""
+
+
+def totp_secret() -> str:
+    """A secret for an authenticator app, 160 bits in base32."""
+    return pyotp.random_base32()
+
+
+def totp_uri(secret: str, email: str, issuer: str) -> str:
+    """What the app reads from the QR code."""
+    return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=issuer)
+
+
+def qr_code(text: str) -> str:
+    """A QR code as an SVG in a data: address. It brings its own white ground: cameras need the contrast."""
+    return str(segno.make(text, error="m").svg_data_uri(scale=4, border=3, light="#fff", dark="#000"))
+
+
+def totp_now() -> int:
+    """The number of the time step now."""
+    return int(time.time()) // STEP
+
+
+def totp_step(secret: str, code: str) -> int | None:
+    """The time step whose code this is: now, the one before or the one after (clocks drift); None if it is none."""
+    digits, here, totp = bare_code(code), totp_now(), pyotp.TOTP(secret)
+    if len(digits) != 6 or not digits.isascii():
+        return None
+    fitting = [step for step in (here, here - 1, here + 1) if hmac.compare_digest(totp.at(step * STEP), digits)]
+    return fitting[0] if fitting else None
+
+
+def recovery_code(random: bytes) -> str:
+    """A code to write down, from at least 7 random bytes: `abcde-fgh23`, without letters that look like digits."""
+    letters = base64.b32encode(random).decode("ascii").lower()[:10]
+    return f"{letters[:5]}-{letters[5:]}"
+
+
+def bare_code(code: str) -> str:
+    """A code without what people type around it."""
+    return re.sub(r"[\s-]", "", code).lower()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output
 
 _EMAIL = re.compile(r"[^@\s<>\"',;:\\()\[\]]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -32,6 +33,7 @@ class SignUpIn(Input):
     email: Email
     password: Password
     username: str | None = Field(None, min_length=2, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    invite_token: str | None = Field(None, max_length=200)
 
     @model_validator(mode="after")
     def _one_name(self) -> SignUpIn:
@@ -45,6 +47,7 @@ class LoginIn(Input):
     email: str = Field(min_length=1, max_length=254)
     password: str = Field(min_length=1, max_length=1024)
     remember_me: bool = False
+    code: str | None = Field(None, max_length=40)
 
 
 class RefreshIn(Input):
@@ -135,3 +138,29 @@ class WhoAmIOut(Output):
     user: UserOut
     session: SessionOut | None
     expires_at: Moment | None
+
+
+SystemRole = Literal["user", "approver", "admin", "master_admin"]
+
+
+class UserQuery(ListQuery):
+    role: SystemRole | None = None
+    search: str = Field("", max_length=254)
+    is_active: bool | None = None
+
+
+class UserPatch(Input):
+    is_active: bool
+
+
+class UserRole(Input):
+    role: SystemRole
+
+
+class PersonOut(Output):
+    """As much of an account as colleagues see."""
+
+    id: str
+    full_name: str
+    avatar_url: str | None
+    role: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
-from devflow.core.errors import Conflict, Forbidden, Unauthenticated
+from devflow.core.errors import Conflict, Forbidden, TooMany, Unauthenticated
 from devflow.core.settings import Settings
 from devflow.features.accounts.schemas import (
     LoginIn,
@@ -20,8 +20,11 @@ from devflow.features.accounts.schemas import (
     WhoAmIOut,
 )
 from devflow.features.accounts.service import entering, people
+from devflow.features.accounts.service.guarding import DEVICE_SECONDS, Guard
 from devflow.features.settings import service as platform
+from devflow.ports.tries import Tries
 from devflow.web.api import ApiBlueprint, Said
+from devflow.web.device import device, keep_device
 from devflow.web.identity import actor, anybody, bearer_token, sign_out
 from devflow.web.limits import credentials
 from devflow.web.ports import port
@@ -40,11 +43,17 @@ def register(body: SignUpIn) -> RegisteredOut:
 bp.alias("/auth/signup", "register")
 
 
-@bp.post("/auth/login", calls=entering.login, raises=(Unauthenticated, Forbidden))
+@bp.post("/auth/login", calls=entering.login, raises=(Unauthenticated, Forbidden, TooMany))
 @credentials
 def login(body: LoginIn) -> TokensOut:
-    """Sign in; the answer holds an access and a refresh token."""
-    return entering.login(anybody(), body, port(entering.Keys))
+    """Sign in; the answer holds an access and a refresh token.
+
+    Where two-factor sign-in is on, 401 TWO_FACTOR_REQUIRED asks for `code` as well: six digits or a recovery code.
+    """
+    guard = Guard(port(Tries), device())
+    signed_in = entering.login(anybody(), body, port(entering.Keys), guard)
+    keep_device(guard.remember(signed_in.user.id), DEVICE_SECONDS)
+    return signed_in
 
 
 @bp.post("/auth/refresh", calls=entering.refresh, raises=(Unauthenticated,))
@@ -57,7 +66,8 @@ def refresh(body: RefreshIn) -> TokensOut:
 @bp.post("/auth/logout", calls=entering.logout)
 def logout(body: LogoutIn) -> Said:
     """End this session; its tokens answer 401 from now on."""
-    entering.logout(actor(), everywhere=body.all_sessions)
+    other = port(entering.Keys).refresh.read(body.refresh_token or "")
+    entering.logout(actor(), other.session_id if other else None, everywhere=body.all_sessions)
     sign_out()
     return Said(None, "Logged out successfully")
 

@@ -12,7 +12,10 @@ from devflow.core.errors import Conflict, Invalid, Unauthenticated
 from devflow.core.settings import Settings
 from devflow.features.accounts.schemas import LoginIn, SignUpIn
 from devflow.features.accounts.service import entering, people
+from devflow.features.accounts.service.guarding import Guard
 from devflow.features.settings import service as platform
+from devflow.ports.tries import Tries
+from devflow.web.device import device
 from devflow.web.identity import actor, anybody, sign_in, sign_out, visitor
 from devflow.web.limits import credentials
 from devflow.web.pages import local_path, redirect, submits
@@ -42,7 +45,7 @@ def login(data: LoginIn | None) -> Any:
             return redirect(url_for("dashboard.index"))
         return _door(first=not people.has_accounts())
     try:
-        signed_in = entering.login(anybody(), data, port(entering.Keys), browser=True)
+        signed_in = entering.login(anybody(), data, port(entering.Keys), Guard(port(Tries), device()), browser=True)
     except Unauthenticated as error:
         raise Invalid(error.message, {"form": [error.message]}) from error
     return _enter(signed_in, remember=data.remember_me)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, update
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
@@ -20,10 +21,31 @@ from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountCreated
 from devflow.features.accounts.models import LoginSession, Preferences, User
 from devflow.features.accounts.schemas import LoginIn, SignUpIn
+from devflow.features.accounts.service import factors, guarding
+from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find, free_username, has_accounts
 from devflow.features.audit import service as audit
 
 WRONG = "This e-mail address and password do not belong together."
+OFF = "This account is switched off. Ask an administrator."
+
+
+class Invitations:
+    """Those who can say that an address was invited. A feature above registers its checker: (email, token) -> bool."""
+
+    def __init__(self) -> None:
+        self._checkers: list[Callable[[str, str], bool]] = []
+
+    def register(self, checker: Callable[[str, str], bool]) -> None:
+        if checker not in self._checkers:
+            self._checkers.append(checker)
+
+    def __call__(self, email: str, token: str | None) -> bool:
+        """May somebody with this address and invitation join although sign-up is not open?"""
+        return bool(token) and any(checker(email, token or "") for checker in self._checkers)
+
+
+may_join = Invitations()
 
 
 @dataclass(frozen=True)
@@ -34,6 +56,7 @@ class Keys:
     refresh: rules.Signer
     browser_seconds: int
     cost: int = rules.COST
+    rotates: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Keys:
@@ -44,7 +67,12 @@ class Keys:
             ),
             settings.session_expires_in,
             4 if settings.environment == "test" else rules.COST,
+            settings.refresh_token_rotation == "on",
         )
+
+    def seconds(self, *, browser: bool, remember: bool) -> int:
+        """How long a sign-in holds: in a browser that shall not remember it, for less long."""
+        return self.browser_seconds if browser and not remember else self.refresh.seconds
 
 
 @dataclass(frozen=True)
@@ -61,30 +89,41 @@ class SignedIn:
 @query(Permission.ACCOUNT_CREATE)
 def register(actor: Actor, data: SignUpIn, keys: Keys, sign_up: str, *, browser: bool = False) -> SignedIn:
     """Create an account and sign it in. The first one becomes master_admin."""
-    if sign_up != "open" and has_accounts():
-        raise Forbidden("Sign-up is closed here. Ask an administrator for an invitation.")
+    admitted(sign_up, data.email, data.invite_token)
     hashed = rules.hash_password(data.password, keys.cost)  # slow on purpose, so nobody may wait for it
     return _create(actor, data, hashed, keys, keys.browser_seconds if browser else keys.refresh.seconds)
 
 
+def admitted(sign_up: str, email: str, invite_token: str | None) -> None:
+    """Raises Forbidden unless this address may have an account: sign-up is open, it is the first, or it is invited."""
+    if sign_up != "open" and has_accounts() and not may_join(email, invite_token):
+        raise Forbidden("Sign-up is closed here. Ask an administrator for an invitation.")
+
+
 @use_case(Permission.ACCOUNT_CREATE)
 def _create(actor: Actor, data: SignUpIn, password_hash: str, keys: Keys, seconds: int) -> SignedIn:
-    first = _nobody_yet()
-    if db.session.scalar(select(User.id).where(User.email == data.email)):
-        raise Conflict("There is an account with this e-mail address already. Sign in instead.")
-    user = User(
+    user = new_account(
+        actor,
+        data.email,
         name=data.name,
-        email=data.email,
-        username=free_username(data.username, data.email),
         password_hash=password_hash,
-        role="master_admin" if first else "user",
+        username=free_username(data.username, data.email),
     )
+    return open_session(actor, user, keys, seconds)
+
+
+def new_account(actor: Actor, email: str, **fields: object) -> User:
+    """Add an account, in the running transaction."""
+    first = _nobody_yet()
+    if db.session.scalar(select(User.id).where(User.email == email)):
+        raise Conflict("There is an account with this e-mail address already. Sign in instead.")
+    user = User(email=email, role="master_admin" if first else "user", **fields)
     db.session.add(user)
     db.session.flush()
     db.session.add(Preferences(user_id=user.id))
-    audit.record(_as(actor, user), "account.created", user)
+    audit.record(known(actor, user), "account.created", user)
     emit(AccountCreated(user.id, user.name))
-    return _open_session(actor, user, keys, seconds)
+    return user
 
 
 def _nobody_yet() -> bool:
@@ -97,34 +136,72 @@ def _nobody_yet() -> bool:
 
 
 @query(Permission.SESSIONS_CREATE)
-def login(actor: Actor, data: LoginIn, keys: Keys, *, browser: bool = False) -> SignedIn:
-    """Sign in by e-mail address (or user name) and password. A browser that is not remembered holds for less long."""
-    key = data.email.strip().lower()
-    known = select(User.id, User.password_hash).where((User.email == key) | (func.lower(User.username) == key))
-    user_id, password_hash = db.session.execute(known).one_or_none() or (None, None)
+def login(actor: Actor, data: LoginIn, keys: Keys, guard: Guard, *, browser: bool = False) -> SignedIn:
+    """Sign in by e-mail address (or user name), password and, where it is on, a second factor.
+
+    Raises CodeNeeded when only the code is missing. A browser that is not remembered holds for less long.
+    """
+    user = prove(actor, data.email, data.password, data.code, guard)
+    return enter(actor, user.id, keys, keys.seconds(browser=browser, remember=data.remember_me))
+
+
+@query(Permission.SESSIONS_CREATE)
+def login_with_code(actor: Actor, user_id: str, code: str, keys: Keys, guard: Guard, seconds: int) -> SignedIn:
+    """The second half of a sign-in whose first half was right a moment ago."""
+    factors.check(actor, user_id, code, guard)
+    return enter(actor, user_id, keys, seconds)
+
+
+@query(Permission.SESSIONS_CREATE)
+def prove(actor: Actor, email: str, password: str, code: str | None, guard: Guard) -> User:
+    """Whose e-mail address (or user name), password and second factor these are; a code is used up by it.
+
+    Raises Unauthenticated (CodeNeeded when only the code is missing), Forbidden when the account is switched off,
+    TooMany after too many tries. Every refusal is in the ledger.
+    """
+    user = _by_password(actor, email, password, guard)
+    if factors.wanted(user.id):
+        if not code:
+            raise factors.CodeNeeded(user.id)
+        factors.check(actor, user.id, code, guard)
+    return find(user.id)
+
+
+def _by_password(actor: Actor, typed: str, password: str, guard: Guard) -> User:
+    key = guarding.spelling(typed)
+    known_by = select(User.id, User.password_hash).where((User.email == key) | (func.lower(User.username) == key))
+    user_id, password_hash = db.session.execute(known_by).one_or_none() or (None, None)
     db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
-    if not rules.password_fits(data.password, password_hash) or user_id is None:
+    guarding.admit(actor, guard, typed, user_id)
+    if not rules.password_fits(password, password_hash) or user_id is None:
+        guarding.failed(actor, typed)
         raise Unauthenticated(WRONG, code="AUTHENTICATION_FAILED")
-    brief = browser and not data.remember_me
-    return _enter(actor, user_id, keys, keys.browser_seconds if brief else keys.refresh.seconds)
+    guarding.forgive(actor, guard, typed, user_id)
+    user = find(user_id)
+    if not user.is_active:
+        guarding.failed(actor, typed, 403)
+        raise Forbidden(OFF)
+    return user
 
 
 @use_case(Permission.SESSIONS_CREATE)
-def _enter(actor: Actor, user_id: str, keys: Keys, seconds: int) -> SignedIn:
+def enter(actor: Actor, user_id: str, keys: Keys, seconds: int) -> SignedIn:
+    """Open a session of an account whose owner has just proved to be here."""
     user = find(user_id)
     if not user.is_active:
-        raise Forbidden("This account is switched off. Ask an administrator.")
+        raise Forbidden(OFF)
     user.last_login = now()
-    audit.record(_as(actor, user), "account.signed_in", user)
-    return _open_session(actor, user, keys, seconds)
+    audit.record(known(actor, user), "account.signed_in", user)
+    return open_session(actor, user, keys, seconds)
 
 
-def _as(actor: Actor, user: User) -> Actor:
+def known(actor: Actor, user: User) -> Actor:
     """The anonymous caller, known by the account they have just proved to own."""
     return Actor(user.id, user.name, user.email, ip=actor.ip, agent=actor.agent, request_id=actor.request_id)
 
 
-def _open_session(actor: Actor, user: User, keys: Keys, seconds: int) -> SignedIn:
+def open_session(actor: Actor, user: User, keys: Keys, seconds: int) -> SignedIn:
+    """A session and its tokens, in the running transaction."""
     token_id = new_id()
     session = LoginSession(
         user_id=user.id,
@@ -135,25 +212,57 @@ def _open_session(actor: Actor, user: User, keys: Keys, seconds: int) -> SignedI
     )
     db.session.add(session)
     db.session.flush()
-    return SignedIn(
-        user,
-        session,
-        keys.access.sign(user.id, session.id, token_id),
-        keys.refresh.sign(user.id, session.id, token_id),
-        keys.access.seconds,
-    )
+    return _signed(user, session, token_id, keys, keys.refresh.sign(user.id, session.id, token_id, seconds))
+
+
+def _signed(user: User, session: LoginSession, token_id: str, keys: Keys, refresh_token: str) -> SignedIn:
+    access = keys.access.sign(user.id, session.id, token_id, email=user.email, name=user.name, role=user.role)
+    return SignedIn(user, session, access, refresh_token, keys.access.seconds)
+
+
+@query(Permission.SESSIONS_CREATE)
+def refresh(actor: Actor, token: str, keys: Keys) -> SignedIn:
+    """A new access token for a live refresh token.
+
+    The token stays valid (conflicts.md C34) unless rotation is on: then each use gives a new one, and a second use
+    of an old one, even a moment later, ends the session with everything that hangs on it.
+    """
+    claims = keys.refresh.read(token)
+    signed_in = _refreshed(actor, token, claims, keys) if claims else None
+    if signed_in is None:
+        if claims and keys.rotates:
+            _end_family(actor, claims.session_id)
+        raise Unauthenticated("This refresh token is not valid any more. Sign in again.")
+    return signed_in
 
 
 @use_case(Permission.SESSIONS_CREATE)
-def refresh(actor: Actor, token: str, keys: Keys) -> SignedIn:
-    """A new access token for a live refresh token, which stays valid (conflicts.md C34)."""
-    claims = keys.refresh.read(token)
-    session = claims and _live_session(claims.session_id)
-    user = session and db.session.get(User, session.user_id)
-    if claims is None or not session or not user or not user.is_active:
-        raise Unauthenticated("This refresh token is not valid any more. Sign in again.")
-    access = keys.access.sign(user.id, session.id, claims.token_id)
-    return SignedIn(user, session, access, token, keys.access.seconds)
+def _refreshed(actor: Actor, token: str, claims: rules.Claims, keys: Keys) -> SignedIn | None:
+    session = _live_session(claims.session_id)
+    user = db.session.get(User, claims.user_id)
+    if session is None or user is None or not user.is_active or user.id != session.user_id:
+        return None
+    if not keys.rotates:
+        return _signed(user, session, claims.token_id, keys, token)
+    token_id = new_id()
+    current = (LoginSession.id == session.id) & (LoginSession.token == digest(claims.token_id))
+    turned = db.session.execute(update(LoginSession).where(current).values(token=digest(token_id)))
+    if not getattr(turned, "rowcount", 0):
+        return None
+    left = int((session.expires_at - now()).total_seconds())
+    return _signed(user, session, token_id, keys, keys.refresh.sign(user.id, session.id, token_id, left))
+
+
+@use_case(Permission.SESSIONS_CREATE)
+def _end_family(actor: Actor, session_id: str) -> None:
+    """Somebody used a refresh token that was replaced: thief or owner, nobody can tell, so the session ends."""
+    session = db.session.get(LoginSession, session_id)
+    if session is None:
+        return
+    user = find(session.user_id)
+    db.session.delete(session)
+    rights_changed()
+    audit.record(known(actor, user), "account.refresh_token_reused", user)
 
 
 def _live_session(session_id: str) -> LoginSession | None:
@@ -177,11 +286,11 @@ def by_access_token(token: str, keys: Keys) -> tuple[User, LoginSession] | None:
 
 
 @use_case(Permission.ACCOUNT_MANAGE)
-def logout(actor: Actor, *, everywhere: bool = False) -> None:
-    """End this session, or all of the actor's."""
+def logout(actor: Actor, refresh_session: str | None = None, *, everywhere: bool = False) -> None:
+    """End this session and the one of a refresh token that was given, or all of the actor's."""
     mine = delete(LoginSession).where(LoginSession.user_id == actor.id)
     if not everywhere:
-        mine = mine.where(LoginSession.id == (actor.session_id or ""))
+        mine = mine.where(LoginSession.id.in_([actor.session_id or "", refresh_session or ""]))
     db.session.execute(mine)
     rights_changed()
     audit.record(actor, "account.signed_out", find(actor.id))
