@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field, field_validator, model_validator
@@ -75,10 +75,9 @@ class Page(Generic[T]):
     def last(self) -> int:
         return self.offset + len(self.items)
 
-    def map(self, present: Callable[[T], Any]) -> Page[Any]:
+    def map(self, present: Callable[[T], Any]) -> Any:
         """The same page with each item turned into something else."""
-        items = [present(item) for item in self.items]
-        return Page(items, self.total, self.capped, self.page, self.per_page, self.offset)
+        return replace(self, items=[present(item) for item in self.items])  # type: ignore[arg-type]
 
     def meta(self) -> dict[str, Any]:
         """`meta.pagination`, with the names of all seeds (conflicts.md C03)."""
@@ -115,3 +114,77 @@ def count_up_to(rows: Select[Any], cap: int) -> int:
     # A constant and no column: the index that finds the rows then suffices, and the table is left alone.
     inner = rows.with_only_columns(literal(1), maintain_column_froms=True).order_by(None).limit(cap).subquery()
     return db.session.scalar(select(func.count()).select_from(inner)) or 0
+
+
+# Long lists: the next page begins behind the last item, wherever that is by then
+
+
+class CursorQuery(ListQuery):
+    """Paging by `cursor` as well: as fast on the last page as on the first, and nothing twice while new items come."""
+
+    cursor: str | None = Field(
+        None, max_length=65, pattern=r"^~?[0-9a-zA-Z-]+$",
+        description="`meta.pagination.next_cursor` (or previous_cursor) of the page before; wins over offset and page.",
+    )  # fmt: skip
+
+    @property
+    def newer(self) -> bool:
+        """Does the cursor lead back to newer items?"""
+        return (self.cursor or "").startswith("~")
+
+    @property
+    def key(self) -> str:
+        """The key of the item where the cursor stands."""
+        return (self.cursor or "").removeprefix("~")
+
+    def within(self, rows: Select[Any], key: Any) -> Select[Any]:
+        """The rows on the side of the cursor where the page lies."""
+        if not self.cursor:
+            return rows
+        return rows.where(key > self.key if self.newer else key < self.key)
+
+
+@dataclass(frozen=True)
+class CursorPage(Page[T]):
+    """A page with the cursors of its neighbours; `counted` unless it was asked for by cursor."""
+
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
+    counted: bool = True
+
+    @property
+    def has_next(self) -> bool:
+        return self.next_cursor is not None
+
+    def going_on(self, key: str) -> CursorPage[T]:
+        """The same page, whose next one begins behind this key."""
+        return replace(self, next_cursor=key)
+
+    def meta(self) -> dict[str, Any]:
+        cursors = {"next_cursor": self.next_cursor, "previous_cursor": self.previous_cursor}
+        if self.counted:
+            return super().meta() | cursors
+        size = {"count": len(self.items), "per_page": self.per_page, "limit": self.per_page}
+        return {**size, "has_more": self.has_next, **cursors}
+
+
+def by_cursor(rows: Select[Any], asked: CursorQuery, key: Any) -> CursorPage[Any]:
+    """Run a select, newest first by its unique `key`, for the page asked for by cursor, offset or page."""
+    assert asked.limit is not None
+    if not asked.cursor:
+        page = paginate(rows.order_by(key.desc()), asked)
+        older = getattr(page.items[-1], key.key) if page.has_next and page.items else None
+        newer = f"~{getattr(page.items[0], key.key)}" if page.items and asked.offset else None
+        return CursorPage(**_values(page), next_cursor=older, previous_cursor=newer)
+    rows = asked.within(rows, key).order_by(key.asc() if asked.newer else key.desc()).limit(asked.limit + 1)
+    found = list(db.session.scalars(rows))
+    more = len(found) > asked.limit
+    items = found[: asked.limit][::-1] if asked.newer else found[: asked.limit]
+    ends = (getattr(items[0], key.key), getattr(items[-1], key.key)) if items else (None, None)
+    older = ends[1] if more or asked.newer else None
+    newer = f"~{ends[0]}" if ends[0] and (more or not asked.newer) else None
+    return CursorPage(items, len(items), True, 1, asked.limit, 0, older, newer, counted=False)
+
+
+def _values(page: Page[Any]) -> dict[str, Any]:
+    return {field.name: getattr(page, field.name) for field in fields(page)}

@@ -56,6 +56,8 @@ def upgrade() -> None:
     sa.Column('context', sa.Text(), nullable=False),
     sa.Column('state', sa.String(length=10), nullable=False),
     sa.Column('error', sa.Text(), nullable=False),
+    sa.Column('reader', sa.String(length=80), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
@@ -97,6 +99,7 @@ def upgrade() -> None:
     sa.Column('github_refresh_token', sa.Text(), nullable=True),
     sa.Column('token_expires_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('connected_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('scopes', sa.String(length=255), nullable=False),
     sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_github_connections_user_id_users'), ondelete='CASCADE'),
@@ -160,6 +163,8 @@ def upgrade() -> None:
     sa.Column('digest', sa.String(length=64), nullable=False),
     sa.Column('token_id', sa.String(length=36), nullable=False),
     sa.Column('until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('uses', sa.Integer(), nullable=False),
+    sa.Column('last_used_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['token_id'], ['api_tokens.id'], name=op.f('fk_api_token_values_token_id_api_tokens'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('digest', name=op.f('pk_api_token_values'))
     )
@@ -228,6 +233,10 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('hash', sa.String(length=64), server_default='', nullable=False))
         batch_op.create_index('ix_audit_logs_action_id', ['action', 'id'], unique=False)
         batch_op.create_index('ix_audit_logs_actor_id_id', ['actor_id', 'id'], unique=False)
+        batch_op.drop_index('ix_audit_logs_object_id')
+        batch_op.create_index('ix_audit_logs_object_id_id', ['object_id', 'id'], unique=False)
+        batch_op.create_index('ix_audit_logs_object_type_id', ['object_type', 'id'], unique=False)
+        batch_op.create_index('ix_audit_logs_result_id', ['result', 'id'], unique=False)
         batch_op.create_unique_constraint(batch_op.f('uq_audit_logs_number'), ['number'])
 
     with op.batch_alter_table('sessions', schema=None) as batch_op:
@@ -359,6 +368,10 @@ def downgrade() -> None:
         batch_op.drop_constraint(batch_op.f('uq_audit_logs_number'), type_='unique')
         batch_op.drop_index('ix_audit_logs_actor_id_id')
         batch_op.drop_index('ix_audit_logs_action_id')
+        batch_op.drop_index('ix_audit_logs_result_id')
+        batch_op.drop_index('ix_audit_logs_object_type_id')
+        batch_op.drop_index('ix_audit_logs_object_id_id')
+        batch_op.create_index('ix_audit_logs_object_id', ['object_id'], unique=False)
         batch_op.drop_column('hash')
         batch_op.drop_column('number')
         batch_op.drop_column('status_code')

@@ -38,7 +38,9 @@ class Entry(HasId, Model):
         Index("ix_audit_logs_team_id_id", "team_id", "id"),
         Index("ix_audit_logs_actor_id_id", "actor_id", "id"),
         Index("ix_audit_logs_action_id", "action", "id"),
-        Index("ix_audit_logs_object_id", "object_id"),
+        Index("ix_audit_logs_object_type_id", "object_type", "id"),
+        Index("ix_audit_logs_object_id_id", "object_id", "id"),
+        Index("ix_audit_logs_result_id", "result", "id"),
     )
 
 

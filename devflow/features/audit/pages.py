@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from devflow.features.audit import service
 from devflow.features.audit.schemas import AuditQuery
+from devflow.features.audit.service import reading
 from devflow.web.identity import actor
 from devflow.web.pages import filters, render
 
@@ -16,4 +16,4 @@ bp = Blueprint("audit", __name__)
 @bp.get("/audit")
 def index() -> ResponseReturnValue:
     asked = filters(AuditQuery)
-    return render("audit/index.html", "rows", page=service.search(actor(), asked), query=asked)
+    return render("audit/index.html", "rows", page=reading.search(actor(), asked), query=asked)

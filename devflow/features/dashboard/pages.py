@@ -33,7 +33,7 @@ def index() -> ResponseReturnValue:
         stats=rules.stats(figures),
         live=[_live(item) for item in found.items if item["live_deployment"]],
         recent=finding.with_projects(who, recent),
-        activity=[_act(entry) for entry in audit.recent(who, who.team_ids)],
+        activity=[_act(audit.described(entry)) for entry in audit.recent(who, who.team_ids)],
         first_run=not recent and not found.items,
         project_count=found.total,
     )
@@ -51,8 +51,8 @@ def _live(item: dict[str, Any]) -> dict[str, Any]:
 
 def _act(entry: Any) -> dict[str, Any]:
     return {
-        "actor": entry.actor_name,
-        "text": f"{rules.sentence(entry.action)} {entry.object_name}",
+        "actor": entry.user_name,
+        "text": entry.description,
         "at": entry.created_at,
         "url": None,
     }

@@ -1,28 +1,9 @@
-"""How figures and acts are told on the dashboard."""
+"""How figures are told on the dashboard."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-_ACTS = {
-    "account.created": "joined",
-    "account.preferences_changed": "changed the preferences of",
-    "account.signed_in": "signed in",
-    "account.signed_out": "signed out",
-    "deployment.cancelled": "cancelled",
-    "deployment.deleted": "deleted",
-    "deployment.queued": "deployed",
-    "project.created": "created",
-    "project.deleted": "deleted",
-    "project.updated": "changed",
-    "project.variables_changed": "changed the variables of",
-}
-
-
-def sentence(action: str) -> str:
-    """The verb of an act."""
-    return _ACTS.get(action, action.replace(".", " ").replace("_", " "))
 
 
 def stats(figures: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ def test_leaving_and_changing_preferences_is_in_the_ledger(app: Flask, ann: Pers
     token = client.post("/api/v1/auth/login", json=body).get_json()["data"]["access_token"]
     client.post("/api/v1/auth/logout", json={}, headers={"Authorization": f"Bearer {token}"})
     ann.call("PUT", "/user/preferences", theme="dark")
-    acts = [(entry["action"], entry["changes"]) for entry in ann.call("GET", "/audit")]
+    acts = [(entry["action"], entry["details"]) for entry in ann.call("GET", "/audit")]
     assert acts[:2] == [
         ("account.preferences_changed", {"theme": ["system", "dark"]}),
         ("account.signed_out", {}),

@@ -107,7 +107,7 @@ def test_only_the_fields_sent_change_and_the_audit_says_which(ann: Person) -> No
     after = ann.call("PUT", f"/projects/{made['slug']}", port=None, branch="develop")
     assert (after["port"], after["branch"], after["health_path"]) == (None, "develop", "/up")
     entry = ann.call("GET", "/audit")[0]
-    assert entry["action"] == "project.updated" and entry["changes"] == {
+    assert entry["action"] == "project.updated" and entry["details"] == {
         "port": [3000, None],
         "branch": ["main", "develop"],
     }
@@ -125,7 +125,7 @@ def test_a_token_can_be_replaced_and_is_never_shown(ann: Person) -> None:
     made = ann.call("POST", "/projects", 201, repository_url=URL)
     after = ann.call("PATCH", f"/projects/{made['id']}", token="newsecret-456")
     entry = ann.call("GET", "/audit")[0]
-    assert entry["changes"]["access"] == ["public", "token"] and entry["changes"]["sealed_credential"] == "changed"
+    assert entry["details"]["access"] == ["public", "token"] and entry["details"]["sealed_credential"] == "changed"
     assert "newsecret" not in str(after) + str(entry)
 
 
@@ -145,9 +145,9 @@ def test_a_token_does_not_follow_a_project_to_another_server(ann: Person, addres
     ann.call("PATCH", f"/projects/{made['id']}", repository_url=address)
     with_credential = ann.call("PATCH", f"/projects/{made['id']}", name="Shop")
     entry = next(
-        e for e in ann.call("GET", "/audit") if e["action"] == "project.updated" and "repository" in e["changes"]
+        e for e in ann.call("GET", "/audit") if e["action"] == "project.updated" and "repository" in e["details"]
     )
-    assert ("sealed_credential" in entry["changes"]) != kept and "gitsecret" not in str(entry)
+    assert ("sealed_credential" in entry["details"]) != kept and "gitsecret" not in str(entry)
     assert with_credential["repository_url"] == address
 
 

@@ -1,0 +1,91 @@
+"""Acts as sentences: "changed the role of Bob to admin"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SAID = {
+    "account.created": "joined",
+    "account.deleted": "deleted the account {name}",
+    "account.locked": "locked the account {name} after too many failed sign-ins",
+    "account.password_changed": "changed the password of {name}",
+    "account.password_reset": "reset the password of {name}",
+    "account.preferences_changed": "changed preferences",
+    "account.promoted": "made {name} {role}",
+    "account.session_ended": "ended a session of {name}",
+    "account.sign_in_failed": "failed to sign in as {name}",
+    "account.signed_in": "signed in",
+    "account.signed_out": "signed out",
+    "account.two_factor_disabled": "switched two-factor sign-in off for {name}",
+    "account.two_factor_enabled": "switched two-factor sign-in on for {name}",
+    "account.verified": "verified the e-mail address of {name}",
+    "audit.exported": "exported the audit",
+    "audit.verified": "checked the chain of the audit: {outcome}",
+    "deployment.cancelled": "cancelled the deployment {name}",
+    "deployment.deleted": "deleted the deployment {name}",
+    "deployment.queued": "deployed {name}",
+    "invitation.accepted": "accepted the invitation to {name}",
+    "member.invited": "invited {name} as {role}",
+    "member.joined": "joined {name}",
+    "member.left": "left {name}",
+    "member.removed": "removed {name} from the team",
+    "member.role_changed": "changed the role of {name} to {role}",
+    "platform.updated": "changed the platform settings",
+    "team.member_removed": "removed a member from {name}",
+    "token.created": "created the API token {name}",
+    "token.revoked": "revoked the API token {name}",
+    "token.rotated": "rotated the API token {name}",
+    "user.role_changed": "changed the role of {name} to {role}",
+}
+"""What has its own words; `{name}` is the thing, any other word the new value of a field that changed."""
+_NOUNS = {"token": "API token", "user": "account", "environment": "variables"}
+_PLAIN_CHANGE = ("updated", "changed")
+
+
+def sentence(action: str, name: str, changes: Mapping[str, Any], result: str = "done") -> str:
+    """What somebody did, to follow their name."""
+    template = _SAID.get(action)
+    if template is not None:
+        try:
+            told = template.format_map({**{field: _new(value) for field, value in changes.items()}, "name": name})
+            return told.rstrip()
+        except (KeyError, IndexError, ValueError):
+            pass  # the act did not write down the field: the plain words below do
+    if ":" in action:
+        resource, _, verb = action.partition(":")
+        told = f"{verb.replace('_', ' ')} {resource.replace('_', ' ')}"
+        return f"was not allowed to {told}" if result == "denied" else told
+    return _plainly(action, name, changes)
+
+
+def words(action: str) -> str:
+    """An action as a few words for a menu: `project.variables_changed` -> `Project variables changed`."""
+    return action.replace(".", " ").replace("_", " ").replace(":", " ").capitalize()
+
+
+def _plainly(action: str, name: str, changes: Mapping[str, Any]) -> str:
+    noun, _, verb = action.partition(".")
+    thing = f"the {_NOUNS.get(noun, noun.replace('_', ' '))} {name}".rstrip()
+    if verb in _PLAIN_CHANGE:
+        return f"changed {_fields(changes)}{thing}"
+    parts = verb.split("_")
+    if len(parts) > 1 and parts[-1].endswith("ed"):
+        return f"{parts[-1]} the {' '.join(parts[:-1])} of {thing}"
+    return f"{' '.join(parts)} {thing}"
+
+
+def _fields(changes: Mapping[str, Any]) -> str:
+    """`branch, port and 2 more of `; nothing when no field is known."""
+    names = [field.replace("_", " ") for field in changes]
+    if not names:
+        return ""
+    if len(names) > 3:
+        return f"{', '.join(names[:2])} and {len(names) - 2} more of "
+    return f"{' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))} of "
+
+
+def _new(value: Any) -> str:
+    """The value after a change."""
+    after = value[1] if isinstance(value, list) and len(value) == 2 else value
+    return "nothing" if after is None else str(after).replace("_", " ")
