@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
@@ -41,7 +40,7 @@ from devflow.ports.images import BaseImages
 from devflow.ports.logs import Logs
 from devflow.ports.tries import Tries
 from devflow.supervisor.examination import PlatformDoctor
-from devflow.web import csrf, faults, formats, headers, identity, limits
+from devflow.web import cors, csrf, faults, formats, headers, identity, limits, versions
 from devflow.web.api import PREFIXES, ApiBlueprint, document
 from devflow.web.pages import toasts
 from devflow.web.ports import provide
@@ -65,6 +64,8 @@ def create_app(overrides: Mapping[str, Any] | None = None, adapters: Mapping[typ
     _provide(app, settings, adapters or {})
     _recognise(app)
     headers.init_app(app, settings)
+    cors.init_app(app, settings)
+    versions.init_app(app)
     limits.init_app(app, settings)
     csrf.init_app(app)
     faults.init_app(app, audit.refused)
@@ -221,6 +222,3 @@ class OrjsonProvider(JSONProvider):
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         return Response(self.dumps(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
-
-
-logging.getLogger("devflow.access").setLevel(logging.INFO)

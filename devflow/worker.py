@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from flask import Flask
 from huey.consumer import Consumer
 
 from devflow.app import process_app
-from devflow.core import events, replay
+from devflow.core import events, journal, replay
 from devflow.core.db import db
 from devflow.core.errors import DomainError
 from devflow.core.jobs import Jobs
@@ -171,7 +170,7 @@ def _end(app: Flask, work: Jobs, consumers: list[QuietConsumer]) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    journal.start()
     logging.getLogger("huey").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -32,6 +32,9 @@ SETTINGS: dict[str, Any] = {
     "environment": "test",
     "rate_limit_per_minute": 100_000,
     "auth_limit_per_minute": 100_000,
+    "token_limit_per_hour": 100_000,
+    "token_creations_per_minute": 100_000,
+    "sensitive_limit_per_minute": 100_000,
     "allow_local_repositories": True,
 }
 

@@ -21,6 +21,21 @@ def snake(name: str) -> str:
     return _HUMP.sub(lambda match: "_" + match[1], name).lower() if _HUMP.search(name) else name
 
 
+def _holds_nul(data: Any) -> bool:
+    """Is there a NUL byte in any text of this, however deep? PostgreSQL stores none."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if "\x00" in value:
+                return True
+        elif isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+    return False
+
+
 class Input(BaseModel):
     """Data from outside: camelCase names are understood, text is stripped, NUL bytes are refused."""
 
@@ -31,7 +46,7 @@ class Input(BaseModel):
     def _plain_names(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        if any(isinstance(value, str) and "\x00" in value for value in data.values()):
+        if _holds_nul(data):
             raise ValueError("NUL bytes are not text.")
         return {(name if name in cls.model_fields else snake(name)): value for name, value in data.items()}
 

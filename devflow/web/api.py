@@ -26,7 +26,9 @@ from devflow.core.use_case import UseCase, refusal
 from devflow.web.envelope import success
 from devflow.web.idempotency import once
 from devflow.web.identity import actor, anybody
+from devflow.web.limits import Group, limit_for
 from devflow.web.pages import checked, filters
+from devflow.web.versions import Deprecation
 
 PREFIXES = ("/api/v1", "/api")
 """Both answer alike; the document lists the first."""
@@ -53,6 +55,7 @@ class Operation:
     returns: Any
     status: int
     raises: tuple[type[DomainError], ...]
+    unwrapped: str | None = None
 
 
 def operation_of(view: Callable[..., Any]) -> Operation | None:
@@ -106,8 +109,11 @@ class ApiBlueprint(Blueprint):
         status: int = 200,
         raises: tuple[type[DomainError], ...] = (),
         unwrapped: str | None = None,
+        limit: Group | None = None,
+        deprecated: Deprecation | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """`unwrapped` puts the data under that key (conflicts.md C07)."""
+        """`unwrapped` puts the data under that key (conflicts.md C07); `limit` counts calls against that group's limit;
+        `deprecated` announces the end."""
         is_open = calls.permission in OPEN
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,8 +135,11 @@ class ApiBlueprint(Blueprint):
                     return once(lambda: _answer(view(**path), adapter, status, unwrapped))
                 return _answer(view(**path), adapter, status, unwrapped)
 
-            facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises)
-            endpoint.operation, endpoint.calls = facts, calls  # type: ignore[attr-defined]
+            facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises, unwrapped)
+            marks = {"operation": facts, "calls": calls, "deprecated": deprecated}
+            if limit is not None:
+                marks["limited"] = limit_for(limit, view)
+            vars(endpoint).update(marks)
             self.add_url_rule(rule, view.__name__, endpoint, methods=list(methods))
             self._operations[view.__name__] = (endpoint, methods)
             return view

@@ -8,8 +8,7 @@ import orjson
 from flask import Response, g
 
 from devflow.core.clock import iso, now
-
-VERSION = "1.0"
+from devflow.web.versions import VERSION
 
 
 def meta(**more: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from devflow.core.access import Actor
 from devflow.core.db import db
 from devflow.core.errors import DomainError, Forbidden, TooMany, Unauthenticated
 from devflow.web.envelope import failure
+from devflow.web.headers import shown_path
 from devflow.web.identity import anybody, to_sign_in
 from devflow.web.pages import toast, wants_block
 
@@ -83,7 +84,7 @@ def told(error: DomainError) -> ResponseReturnValue:
 def _note(error: Forbidden) -> None:
     refused: Refused = current_app.extensions[_KEY]
     try:
-        refused(anybody(), error.details["permission"], f"{request.method} {request.path}", error.status)
+        refused(anybody(), error.details["permission"], f"{request.method} {shown_path()}", error.status)
     except SQLAlchemyError:
         db.session.rollback()
         log.exception("A refused attempt could not be written down")
@@ -110,7 +111,7 @@ def _database(error: OperationalError) -> ResponseReturnValue:
 
 def _overtaken(error: IntegrityError) -> ResponseReturnValue:
     """What was free when a use case looked was taken before it wrote."""
-    log.warning("Two wanted the same on %s %s: %s", request.method, request.path, error.orig)
+    log.warning("Two wanted the same on %s %s: %s", request.method, shown_path(), error.orig)
     db.session.rollback()
     text = "Somebody else changed the same thing at the same moment. Look at it again, then try again."
     return answer(409, "CONFLICT", text, {})
@@ -118,7 +119,7 @@ def _overtaken(error: IntegrityError) -> ResponseReturnValue:
 
 def _unknown(error: Exception) -> ResponseReturnValue:
     db.session.rollback()
-    log.exception("Unexpected error on %s %s", request.method, request.path)
+    log.exception("Unexpected error on %s %s", request.method, shown_path())
     text = "Something broke inside DevFlow. It is in the log; the request id helps to find it."
     return answer(500, "INTERNAL_SERVER_ERROR", text, {})
 

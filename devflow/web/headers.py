@@ -8,16 +8,20 @@ import secrets
 import time
 from typing import Any
 
-import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, has_request_context, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from devflow.core.clock import iso, now
+from devflow.core import journal
+from devflow.core.errors import NotFound
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings
+from devflow.web.identity import recognised
 
 access_log = logging.getLogger("devflow.access")
+access_log.setLevel(logging.INFO)
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_SECRET = re.compile(r"token|code|key")
+"""Names of path parameters whose values are secrets."""
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -31,6 +35,8 @@ def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _GOOD_ID.fullmatch(given) else new_id()
     g.began = time.perf_counter()
+    if "\x00" in request.path:  # no name has one, and PostgreSQL would not even look
+        raise NotFound("There is nothing at this address.", code="NOT_FOUND")
 
 
 def csp_nonce() -> str:
@@ -41,11 +47,22 @@ def csp_nonce() -> str:
     return nonce
 
 
+def log_context() -> dict[str, Any]:
+    """What a log line says about the request it belongs to."""
+    return {"request_id": g.get("request_id")} if has_request_context() else {}
+
+
+def shown_path() -> str:
+    """The address as it may be written down: without the query, and without secrets that stand in the path."""
+    if any(_SECRET.search(name) for name in request.view_args or {}) and request.url_rule is not None:
+        return request.url_rule.rule
+    return request.path[:500]
+
+
 def _finish(response: Response, *, https: bool) -> Response:
     headers = response.headers
     headers["X-Request-ID"] = str(getattr(g, "request_id", ""))
     if request.path.startswith("/api"):
-        headers["X-API-Version"] = "1.0"
         headers.setdefault("Cache-Control", "no-store")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("X-Frame-Options", "DENY")
@@ -69,15 +86,19 @@ def _policy() -> str:
 
 
 def _log(response: Response) -> None:
-    if request.path.startswith(("/static/", "/health")):
-        return
+    if response.status_code < 400 and (request.endpoint or "").startswith(("static", "health.")):
+        return  # probes and pictures, asked every few seconds
+    who = recognised()
     line: dict[str, Any] = {
-        "at": iso(now()),
         "method": request.method,
-        "path": request.path,  # never the query: it may carry ?token=
+        "route": request.url_rule.rule if request.url_rule else None,
+        "path": shown_path(),  # never the query: it may carry ?token=
         "status": response.status_code,
         "ms": round((time.perf_counter() - g.get("began", time.perf_counter())) * 1000, 1),
+        "bytes": None if response.is_streamed else response.calculate_content_length(),
         "ip": request.remote_addr,
+        "user_id": who.id if who else None,
+        "token_id": who.token_id if who else None,
         "request_id": g.get("request_id"),
     }
-    access_log.info(orjson.dumps(line).decode())
+    access_log.info("", extra={journal.FIELDS: line})

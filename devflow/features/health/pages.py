@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Flask, Response, current_app
 from sqlalchemy import text
 
 from devflow.core.clock import iso, now
 from devflow.core.db import db
 from devflow.core.jobs import Jobs
 from devflow.core.settings import Settings
-from devflow.web.envelope import success
+from devflow.features.health.service import Check, Checks
+from devflow.ports.logs import Logs
+from devflow.web import limits
+from devflow.web.envelope import failure, success
 from devflow.web.ports import port
+from devflow.web.versions import KNOWN, VERSION
 
 bp = Blueprint("health", __name__)
 _began = time.monotonic()
+_checks = Checks()
 
 
 def _everywhere(path: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
@@ -33,12 +39,12 @@ def _everywhere(path: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
 
 @_everywhere("/health")
 def health() -> Response:
-    settings = port(Settings)
+    """The service with its version."""
     return success(
         {
             "status": "healthy",
-            "version": "1.0.0",
-            "environment": settings.environment,
+            "version": version("devflow"),
+            "environment": port(Settings).environment,
             "timestamp": iso(now()),
             "uptime_seconds": round(time.monotonic() - _began, 1),
         }
@@ -47,43 +53,57 @@ def health() -> Response:
 
 @_everywhere("/health/live")
 def live() -> Response:
+    """This process answers; nothing else is asked."""
     return success({"status": "alive", "timestamp": iso(now())})
 
 
 @_everywhere("/health/ready")
 def ready() -> Response:
-    checks = {"database": _checked(_database), "queue": _checked(lambda: port(Jobs).queues.ping())}
-    good = all(check["status"] == "ok" for check in checks.values())
-    data = {"status": "ready" if good else "not_ready", "checks": checks, "timestamp": iso(now())}
-    response = success(data) if good else jsonify(success=False, data=data)
-    response.status_code = 200 if good else 503
-    return response
+    """Database, queue, logs and cache answer within two seconds; 503 when one does not."""
+    checks = _checks.run(_needed())
+    down = [name for name, check in checks.items() if check["status"] != "ok"]
+    if down:
+        sentence = f"DevFlow is not ready: no answer from {' and '.join(down)}."
+        return failure(503, "SERVICE_UNAVAILABLE", sentence, {"status": "not_ready", "checks": checks})
+    return success({"status": "ready", "checks": checks, "timestamp": iso(now())})
 
 
-def _database() -> None:
-    db.session.execute(text("select 1"))
-    db.session.rollback()
+def _needed() -> dict[str, Check]:
+    """What requests cannot do without."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    queues, logs, counter = port(Jobs).queues, port(Logs), limits.counter()
 
+    def database() -> None:
+        with app.app_context(), db.engine.connect() as connection:
+            connection.execute(text("select 1"))
 
-def _checked(check: Callable[[], None]) -> dict[str, Any]:
-    began = time.perf_counter()
-    try:
-        check()
-    except Exception as error:
-        return {"status": "down", "error": type(error).__name__}
-    return {"status": "ok", "latency_ms": round((time.perf_counter() - began) * 1000, 2)}
+    needed: dict[str, Check] = {
+        "database": database,
+        "queue": queues.ping,
+        "logs": lambda: logs.last_seq("health"),
+    }
+    if counter.is_shared:
+        needed["cache"] = counter.ping
+    return needed
 
 
 @bp.get("/api/v1/info", endpoint="info_v1")
 @bp.get("/api/info", endpoint="info")
 def info() -> Response:
-    settings = port(Settings)
+    """What this is, in which version, and where it is described."""
+    site = port(Settings).public_url
     return success(
         {
             "name": "DevFlow",
-            "version": "1.0.0",
-            "api_version": "1.0",
-            "environment": settings.environment,
-            "documentation": "/api/v1/openapi.json",
+            "description": "Self-hosted developer platform",
+            "version": version("devflow"),
+            "api_version": VERSION,
+            "supported_versions": list(KNOWN),
+            "environment": port(Settings).environment,
+            "documentation": f"{site}/docs",
+            "documentation_url": f"{site}/docs",
+            "openapi_url": f"{site}/api/v1/openapi.json",
+            "status_url": f"{site}/health",
+            "timestamp": iso(now()),
         }
     )
