@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output
@@ -54,6 +54,96 @@ class RefreshIn(Input):
     refresh_token: str = Field("", max_length=4096)
 
 
+class ConfirmIn(Input):
+    password: str | None = Field(None, min_length=1, max_length=1024)
+    code: str | None = Field(None, min_length=1, max_length=40)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ConfirmIn:
+        if not self.password and not self.code:
+            raise ValueError("Send your password or a code.")
+        return self
+
+
+class ConfirmedOut(Output):
+    proved_at: Moment
+
+
+class CodeIn(Input):
+    code: str = Field(min_length=1, max_length=40)
+
+
+class FactorStateOut(Output):
+    enabled: bool
+    confirmed_at: Moment | None
+    recovery_codes_left: int
+    methods: list[str]
+
+
+class FactorSetupOut(Output):
+    secret: str
+    uri: str
+    qr: str
+
+
+class RecoveryCodesOut(Output):
+    recovery_codes: list[str]
+
+
+class StartQuery(Input):
+    redirect: str = Field("", max_length=500)
+    invite_token: str = Field("", max_length=200)
+
+
+class CallbackQuery(Input):
+    code: str = Field("", max_length=2048)
+    state: str = Field("", max_length=4096)
+    error: str = Field("", max_length=200)
+
+
+class DepartureOut(Output):
+    authorization_url: str
+    state: str
+
+
+class GoogleTokenIn(Input):
+    token: str = Field("", max_length=16_384)
+    id_token: str = Field("", max_length=16_384)
+    credential: str = Field("", max_length=16_384)
+    access_token: str = Field("", max_length=16_384)
+    code: str | None = Field(None, max_length=40)
+    invite_token: str = Field("", max_length=200)
+
+    @model_validator(mode="after")
+    def _one_token(self) -> GoogleTokenIn:
+        self.token = self.token or self.id_token or self.credential or self.access_token
+        if not self.token:
+            raise ValueError("Send the ID token that Google gave you, as token.")
+        return self
+
+
+class GithubConnectIn(Input):
+    code: str = Field("", max_length=2048)
+    state: str = Field("", max_length=4096)
+    access_token: str = Field("", max_length=512)
+
+
+class GithubConnectOut(Output):
+    connected: bool
+    github_username: str | None = None
+    authorization_url: str | None = None
+    state: str | None = None
+
+
+class GithubConnectionOut(Output):
+    connected: bool
+    github_username: str | None = None
+    avatar_url: str | None = None
+    scopes: list[str] = Field(default_factory=list)
+    connected_at: Moment | None = None
+    token_expires_at: Moment | None = None
+
+
 class LogoutIn(Input):
     refresh_token: str | None = None
     all_sessions: bool = False
@@ -63,6 +153,82 @@ class ProfilePatch(Input):
     name: str | None = Field(None, min_length=1, max_length=255)
     full_name: str | None = Field(None, min_length=1, max_length=255)
     username: str | None = Field(None, min_length=2, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    avatar_url: str | None = Field(
+        None, max_length=2000, pattern=r"^https://[^\s/]+\S*$", description="An https address; null removes it."
+    )
+
+
+class VerifyIn(Input):
+    token: str = Field(min_length=1, max_length=200)
+
+
+class ForgotIn(Input):
+    email: Email
+
+
+class ResetIn(Input):
+    """Token and new password; or the address alone, which asks for the link (conflicts.md C32)."""
+
+    token: str | None = Field(None, min_length=1, max_length=200)
+    password: Password | None = None
+    new_password: Password | None = Field(None, description="The same as password.")
+    email: Email | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ResetIn:
+        self.password = self.new_password = self.password or self.new_password
+        if self.token is None and self.password is None and self.email is not None:
+            return self
+        if self.token is None or self.password is None:
+            raise ValueError("Send token and password, or the e-mail address alone.")
+        return self
+
+
+class ResetForm(Input):
+    token: str = Field("", max_length=200)
+    password: Password
+    repeat: str = Field(max_length=1024)
+
+    @field_validator("repeat")
+    @classmethod
+    def _equal(cls, value: str, info: ValidationInfo) -> str:
+        return same_password(value, info)
+
+
+def same_password(value: str, info: ValidationInfo) -> str:
+    """The repeat of a form's `password`."""
+    if "password" in info.data and value != info.data["password"]:
+        raise ValueError("This is not the same password.")
+    return value
+
+
+class PasswordIn(Input):
+    current_password: str = Field(min_length=1, max_length=1024)
+    new_password: Password
+
+
+class PasswordForm(Input):
+    current_password: str = Field(min_length=1, max_length=1024)
+    password: Password
+    repeat: str = Field(max_length=1024)
+
+    @field_validator("repeat")
+    @classmethod
+    def _equal(cls, value: str, info: ValidationInfo) -> str:
+        return same_password(value, info)
+
+
+class VerifiedOut(Output):
+    email: str
+    is_verified: bool
+
+
+class ConfirmationOut(Output):
+    confirmation_sent: bool
+
+
+class LinkSentOut(Output):
+    email_sent: bool
 
 
 class PreferencesPatch(Input):
@@ -70,6 +236,9 @@ class PreferencesPatch(Input):
     email_notifications: bool | None = None
     deployment_success_notifications: bool | None = None
     deployment_failure_notifications: bool | None = None
+    email_ticket_assigned: bool | None = None
+    email_sla_breach: bool | None = None
+    in_app_comments: bool | None = None
 
 
 class PreferencesOut(Output):
@@ -77,6 +246,9 @@ class PreferencesOut(Output):
     email_notifications: bool = True
     deployment_success_notifications: bool = True
     deployment_failure_notifications: bool = True
+    email_ticket_assigned: bool = True
+    email_sla_breach: bool = True
+    in_app_comments: bool = True
     updated_at: Moment | None = None
 
 
@@ -92,6 +264,7 @@ class UserOut(Output):
     email_verified: bool
     avatar_url: str | None
     subscription_plan: str
+    github_connected: bool
     created_at: Moment
     updated_at: Moment
     last_login: Moment | None
@@ -103,6 +276,10 @@ class TokensOut(Output):
     token_type: str = "bearer"
     expires_in: int
     user: UserOut
+
+
+class ArrivalOut(TokensOut):
+    is_new_user: bool
 
 
 class RegisteredOut(UserOut):
@@ -119,7 +296,7 @@ class RegisteredOut(UserOut):
     def _from_tokens(cls, tokens: Any) -> Any:
         user = UserOut.model_validate(tokens.user).model_dump()
         return {
-            **user, "user": user, "user_id": user["id"], "confirmation_sent": False,
+            **user, "user": user, "user_id": user["id"], "confirmation_sent": not user["is_verified"],
             "access_token": tokens.access_token, "refresh_token": tokens.refresh_token,
             "token_type": "bearer", "expires_in": tokens.expires_in,
         }  # fmt: skip
@@ -131,6 +308,15 @@ class SessionOut(Output):
     expires_at: Moment
     ip: str
     agent: str
+
+
+class OwnSessionOut(Output):
+    id: str
+    created_at: Moment
+    expires_at: Moment
+    ip_address: str = Field(validation_alias="ip")
+    user_agent: str = Field(validation_alias="agent")
+    current: bool
 
 
 class WhoAmIOut(Output):
@@ -147,6 +333,13 @@ class UserQuery(ListQuery):
     role: SystemRole | None = None
     search: str = Field("", max_length=254)
     is_active: bool | None = None
+
+
+class AssignableQuery(ListQuery):
+    default_limit: ClassVar[int] = 50
+
+    role: SystemRole | None = None
+    search: str = Field("", max_length=254)
 
 
 class UserPatch(Input):
