@@ -1,0 +1,1 @@
+"""The JSON doors to who may do what, by subject."""
