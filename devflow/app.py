@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from flask import Blueprint, Flask, Response, jsonify, session, url_for
+from flask import Blueprint, Flask, Response, jsonify, url_for
 from flask.json.provider import JSONProvider
 from orjson import dumps as orjson_dumps
 from orjson import loads as orjson_loads
@@ -22,6 +22,8 @@ from devflow.adapters.docker.baseimages import DockerBaseImages
 from devflow.adapters.docker.client import DockerEngine
 from devflow.adapters.git.client import GitClient
 from devflow.adapters.logs import open_logs
+from devflow.adapters.smtp import SmtpMail
+from devflow.adapters.oauth import OAuthProviders
 from devflow.adapters.tries import CountedTries
 from devflow.core import crypto, db, jobs
 from devflow.core.access import Actor
@@ -31,18 +33,23 @@ from devflow.core.settings import Settings, load
 from devflow.features.accounts.service import entering
 from devflow.features.audit import service as audit
 from devflow.features.teams import service as teams
-from devflow.features.tokens import service as tokens
+from devflow.features.tokens import api as tokens_door
+from devflow.features.tokens.service import bearing as tokens
+from devflow.features.tokens.service.counting import Counter
 from devflow.ports.doctor import Doctor
 from devflow.ports.edge import Edge
 from devflow.ports.engine import Engine
 from devflow.ports.git import Git
 from devflow.ports.images import BaseImages
 from devflow.ports.logs import Logs
+from devflow.ports.mail import Mail
+from devflow.ports.oauth import OAuth
 from devflow.ports.tries import Tries
 from devflow.supervisor.examination import PlatformDoctor
 from devflow.web import cors, csrf, faults, formats, headers, identity, limits, versions
 from devflow.web.api import PREFIXES, ApiBlueprint, document
 from devflow.web.pages import toasts
+from devflow.web.place import remembered
 from devflow.web.ports import provide
 from devflow.web.sockets import init_sockets
 
@@ -71,6 +78,7 @@ def create_app(overrides: Mapping[str, Any] | None = None, adapters: Mapping[typ
     faults.init_app(app, audit.refused)
     formats.init_app(app)
     _open_doors(app)
+    app.after_request(tokens_door.count)
     init_sockets(app, app.extensions["devflow-ports"][Logs])
     _fill_templates(app)
     return app
@@ -114,9 +122,12 @@ def _provide(app: Flask, settings: Settings, adapters: Mapping[type, Any]) -> No
         BaseImages: lambda: DockerBaseImages(settings.folder / "images", settings.docker_host),
         Git: lambda: GitClient(settings.folder / "git", settings.allow_private_addresses),
         Edge: lambda: edge_of(settings),
+        Mail: lambda: mail_of(settings),
         jobs.Jobs: lambda: jobs.Jobs(Queues(settings.folder, settings.redis_url), settings.lease),
         Doctor: lambda: PlatformDoctor(settings),
         Tries: lambda: CountedTries(settings.redis_url),
+        OAuth: lambda: OAuthProviders(settings),
+        Counter: lambda: Counter(app.app_context),
     }
     for kind, make in makers.items():
         provide(app, kind, adapters[kind] if kind in adapters else make())
@@ -138,6 +149,14 @@ def edge_of(settings: Settings) -> CaddyEdge:
     )
 
 
+def mail_of(settings: Settings) -> SmtpMail:
+    """The mail server of these settings."""
+    password = settings.smtp_pass.get_secret_value()
+    return SmtpMail(
+        settings.smtp_host, settings.smtp_port, settings.smtp_tls, settings.smtp_user, password, settings.smtp_from
+    )
+
+
 def _recognise(app: Flask) -> None:
     keys: entering.Keys = app.extensions["devflow-ports"][entering.Keys]
 
@@ -149,7 +168,7 @@ def _recognise(app: Flask) -> None:
 
     def of_token(token: str, caller: identity.Caller) -> Actor | None:
         if token.startswith(tokens.PREFIX):
-            limits = tokens.by_value(token, caller.ip)
+            limits = tokens.by_value(token, **vars(caller))
             return teams.actor_of(limits.user, **limits.of_actor, **vars(caller)) if limits else None
         return signed_in(entering.by_access_token(token, keys), caller)
 
@@ -206,7 +225,7 @@ def _context() -> dict[str, Any]:
     """What every page knows."""
     visitor = identity.visitor()
     mine = teams.of_actor(visitor.actor) if visitor else []
-    chosen = next((team for team in mine if team.id == session.get("team")), mine[0] if mine else None)
+    chosen = next((team for team in mine if team.id == remembered()), mine[0] if mine else None)
     stream = url_for("api.deployment_sockets.list_stream")
     return {"teams": mine, "team": chosen, "toasts": toasts(), "stream_url": stream}
 

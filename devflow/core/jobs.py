@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 RETRY_BASE = 4
 """The second attempt waits 4 s, the third 16: as long as an engine or a database takes to come back."""
+RETRY_LONGEST = 3600
+"""Seconds between two attempts at most, for kinds of work that may be tried more often."""
 UNTAKEN = timedelta(seconds=10)
 """A queued job nobody took for so long gets a second message; a double one is harmless."""
 
@@ -82,13 +84,17 @@ class Job:
 
 Handler = Callable[[Job], None]
 _handlers: dict[str, tuple[QueueName, Handler, Handler | None]] = {}
+_attempts: dict[str, int] = {}
 
 
-def handles(kind: str, queue: QueueName = "default", given_up: Handler | None = None) -> Callable[[Handler], Handler]:
+def handles(
+    kind: str, queue: QueueName = "default", given_up: Handler | None = None, attempts: int = MAX_ATTEMPTS
+) -> Callable[[Handler], Handler]:
     """Register the function that does jobs of a kind; `given_up` is told when its last attempt was lost."""
 
     def register(function: Handler) -> Handler:
         _handlers[kind] = (queue, function, given_up)
+        _attempts[kind] = attempts
         return function
 
     return register
@@ -154,7 +160,7 @@ class Jobs:
         except Cancelled:
             state = "cancelled"
         except Unavailable as fault:
-            state, error, retry = "failed", fault.message, job.attempt < MAX_ATTEMPTS
+            state, error, retry = "failed", fault.message, job.attempt < _attempts[job.kind]
         except DomainError as fault:
             state, error = "failed", fault.message
         except Exception as fault:
@@ -185,7 +191,7 @@ class Jobs:
         if retry and not job.stop:
             values = {
                 "state": "queued", "error": error, "attempt": job.attempt + 1, "lease_until": None,
-                "run_after": now() + timedelta(seconds=RETRY_BASE**job.attempt), "sent_at": None,
+                "run_after": now() + timedelta(seconds=min(RETRY_BASE**job.attempt, RETRY_LONGEST)), "sent_at": None,
             }  # fmt: skip
         mine = (JobRow.id == job.id, JobRow.attempt == job.attempt, JobRow.state == "running")
         with transaction():
@@ -264,7 +270,7 @@ class Jobs:
     def _rescue(self, row: JobRow) -> int:
         job = Job(row.id, row.kind, row.subject, dict(row.payload), row.attempt)
         held = (JobRow.id == job.id, JobRow.attempt == job.attempt, JobRow.state == "running")
-        gone = row.attempt >= MAX_ATTEMPTS
+        gone = row.attempt >= _attempts.get(row.kind, MAX_ATTEMPTS)
         cancelled = row.cancel_requested
         values: dict[str, Any] = {"attempt": job.attempt + 1, "lease_until": None, "sent_at": now()}
         if cancelled or gone:

@@ -179,6 +179,11 @@ class Settings(BaseSettings):
         """Where people find DevFlow, without a slash at the end."""
         return self.app_url.rstrip("/") or self.site_url(self.base_domain)
 
+    @property
+    def page_url(self) -> str:
+        """Where links in mails lead: to a web page of one's own if there is one, else to DevFlow's."""
+        return self.frontend_url.rstrip("/") or self.public_url
+
     def allows_local(self, repository: str) -> bool:
         """May this path on the server be cloned? The sample that DevFlow brings always may."""
         return self.allow_local_repositories or repository == str(self.sample)

@@ -12,3 +12,22 @@ from devflow.core.events import fact
 class AccountCreated:
     user_id: str
     name: str
+
+
+@fact
+@dataclass(frozen=True)
+class PasswordForgotten:
+    """Somebody asked for a link to a new password, whether or not there is such an account."""
+
+    email: str
+    ip: str
+    agent: str
+    request_id: str
+    asked: str
+
+
+@fact
+@dataclass(frozen=True)
+class AccountDeleted:
+    user_id: str
+    email: str

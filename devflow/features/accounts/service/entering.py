@@ -21,7 +21,7 @@ from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountCreated
 from devflow.features.accounts.models import LoginSession, Preferences, User
 from devflow.features.accounts.schemas import LoginIn, SignUpIn
-from devflow.features.accounts.service import factors, guarding
+from devflow.features.accounts.service import factors, guarding, verifying
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find, free_username, has_accounts
 from devflow.features.audit import service as audit
@@ -122,6 +122,8 @@ def new_account(actor: Actor, email: str, **fields: object) -> User:
     db.session.flush()
     db.session.add(Preferences(user_id=user.id))
     audit.record(known(actor, user), "account.created", user)
+    if not user.email_verified:
+        verifying.send_link(user)
     emit(AccountCreated(user.id, user.name))
     return user
 

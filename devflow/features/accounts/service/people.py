@@ -61,6 +61,8 @@ def update(actor: Actor, data: ProfilePatch) -> User:
     """Change the fields of the profile that were sent."""
     user = find(actor.id)
     after = data.model_dump(exclude_unset=True, exclude_none=True)
+    if "avatar_url" in data.model_fields_set:
+        after["avatar_url"] = data.avatar_url  # null takes it away
     if full_name := after.pop("full_name", None):
         after.setdefault("name", full_name)
     name = after.get("username")
@@ -130,3 +132,15 @@ def names(user_ids: set[str]) -> dict[str, str]:
         return {}
     found: Any = db.session.execute(select(User.id, User.name).where(User.id.in_(user_ids)))
     return {row.id: row.name for row in found}
+
+
+def by_ids(user_ids: set[str]) -> dict[str, User]:
+    """The accounts behind ids, for lists."""
+    if not user_ids:
+        return {}
+    return {user.id: user for user in db.session.scalars(select(User).where(User.id.in_(user_ids)))}
+
+
+def by_email(email: str) -> User | None:
+    """The account with this address."""
+    return db.session.scalar(select(User).where(User.email == email))

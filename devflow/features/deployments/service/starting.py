@@ -14,6 +14,7 @@ from devflow.core.db import db
 from devflow.core.errors import Conflict, Invalid, TooMany
 from devflow.core.settings import Settings
 from devflow.core.use_case import emit, use_case
+from devflow.features.accounts.service import verifying
 from devflow.features.audit import service as audit
 from devflow.features.deployments.events import (
     CancelRequested,
@@ -128,6 +129,7 @@ def _env_text(env: dict[str, str]) -> str:
 
 
 def _queue(actor: Actor, project: Project, deployment: Deployment, settings: Settings, *, force: bool) -> Deployment:
+    verifying.require_verified(actor, settings)
     _mind_the_limit(actor, settings)
     active = select(Deployment).where(Deployment.active_key == key_of(project.id)).with_for_update()
     running = db.session.scalar(active.execution_options(populate_existing=True))
