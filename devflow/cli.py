@@ -7,7 +7,7 @@ import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -21,6 +21,8 @@ from devflow.core.settings import load
 from devflow.demo import run_demo
 from devflow.features.accounts.schemas import SignUpIn
 from devflow.features.accounts.service import entering, people
+from devflow.features.audit.schemas import AuditQuery
+from devflow.features.audit.service import chain, exporting
 from devflow.ports.doctor import Doctor
 from devflow.together import up as run_all
 from devflow.web.api import document
@@ -136,6 +138,50 @@ def downgrade_database(revision: str) -> None:
 def _store() -> Any:
     """By name: `devflow up` lives long and needs no migration tools."""
     return import_module("devflow.store")
+
+
+@main.group("audit")
+def ledger() -> None:
+    """The audit: whole, and taken elsewhere."""
+
+
+@ledger.command("head")
+def audit_head() -> None:
+    """Print where the chain ends (NUMBER:HASH). Noted down elsewhere, it proves later that nothing was cut off."""
+    with create_app().app_context():
+        click.echo("{}:{}".format(*chain.head()))
+
+
+@ledger.command("verify")
+@click.option("--expect", "heads", multiple=True, metavar="NUMBER:HASH", help="A head noted down before.")
+@click.option("--file", "export", type=click.File(encoding="utf-8"), help="Verify an export instead of the database.")
+def verify_audit(heads: tuple[str, ...], export: IO[str] | None) -> None:
+    """Check every link of the chain; names the first broken one and exits with 1."""
+    with create_app().app_context():
+        verdict = chain.verify_lines(export) if export else chain.verify([chain.parsed_head(text) for text in heads])
+    click.echo(f"{verdict.checked:,} entries checked in {verdict.seconds:.1f} s.")
+    if verdict.older:
+        click.echo(f"{verdict.older:,} entries are older than the chain; nothing vouches for them.")
+    if verdict.left_out:
+        click.echo(f"{verdict.left_out:,} numbers between the first and the last are not in this file.")
+    if verdict.fault:
+        click.echo(f"{click.style('BROKEN', fg='red')}: {verdict.fault.says}")
+        sys.exit(1)
+    click.echo(f"{click.style('Whole', fg='green')}, up to {verdict.number}:{verdict.hash}")
+
+
+@ledger.command("export")
+@click.option("--from", "from_date", metavar="DATE")
+@click.option("--to", "to_date", metavar="DATE")
+@click.option("--action", help="Such as project.updated, or `project.` for all of them.")
+@click.option("--user", "user_id", metavar="ID")
+@click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="A file instead of the terminal.")
+def export_audit(output: IO[str], **filters: str | None) -> None:
+    """Print entries as lines of JSON, oldest first."""
+    with create_app().app_context():
+        asked = checked(AuditQuery, {name: value for name, value in filters.items() if value})
+        for line in exporting.export(SYSTEM, asked):
+            output.write(line)
 
 
 @main.command("settings")

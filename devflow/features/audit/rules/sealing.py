@@ -15,10 +15,13 @@ FIELDS = (
 
 
 def sealed_text(values: Mapping[str, Any]) -> str:
-    """One spelling of an entry, whatever database it was read from."""
-    plain = {name: _plain(values[name]) for name in FIELDS}
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """One spelling of an entry, whatever database or file it was read from."""
+    return json.dumps(plain(values), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an entry as JSON has them; times to the microsecond."""
+    found = {name: values[name] for name in FIELDS}
+    if isinstance(found["created_at"], datetime):
+        found["created_at"] = found["created_at"].isoformat()
+    return found

@@ -6,41 +6,46 @@ from collections.abc import Mapping
 from typing import Any
 
 _SAID = {
+    "account.confirmed": "confirmed that it is them",
+    "account.connected": "connected {provider} to {name}",
     "account.created": "joined",
-    "account.deleted": "deleted the account {name}",
+    "account.disconnected": "disconnected {provider} from {name}",
+    "account.email_verified": "verified the e-mail address of {name}",
     "account.locked": "locked the account {name} after too many failed sign-ins",
-    "account.password_changed": "changed the password of {name}",
-    "account.password_reset": "reset the password of {name}",
     "account.preferences_changed": "changed preferences",
     "account.promoted": "made {name} {role}",
+    "account.recovery_codes_renewed": "made new recovery codes",
+    "account.refresh_token_reused": "used a refresh token of {name} twice, so its session was ended",
+    "account.reset_requested": "asked for a link to reset the password of {name}",
+    "account.role_changed": "changed the role of {name} to {role}",
     "account.session_ended": "ended a session of {name}",
     "account.sign_in_failed": "failed to sign in as {name}",
     "account.signed_in": "signed in",
     "account.signed_out": "signed out",
-    "account.two_factor_disabled": "switched two-factor sign-in off for {name}",
-    "account.two_factor_enabled": "switched two-factor sign-in on for {name}",
-    "account.verified": "verified the e-mail address of {name}",
+    "account.two_factor_begun": "began to set up two-factor sign-in",
+    "account.two_factor_off": "switched two-factor sign-in off for {name}",
+    "account.two_factor_on": "switched two-factor sign-in on for {name}",
+    "account.verification_sent": "asked for a link to verify the e-mail address of {name}",
     "audit.exported": "exported the audit",
     "audit.verified": "checked the chain of the audit: {outcome}",
-    "deployment.cancelled": "cancelled the deployment {name}",
-    "deployment.deleted": "deleted the deployment {name}",
     "deployment.queued": "deployed {name}",
-    "invitation.accepted": "accepted the invitation to {name}",
+    "invitation.withdrawn": "withdrew the invitation of {name}",
+    "mail.link_opened": "looked at the link in a letter to {name}",
+    "mail.sent_again": "sent a letter to {name} again",
+    "mail.tested": "sent a test letter to {name}",
     "member.invited": "invited {name} as {role}",
+    "member.invited_again": "sent the invitation of {name} again",
     "member.joined": "joined {name}",
     "member.left": "left {name}",
     "member.removed": "removed {name} from the team",
     "member.role_changed": "changed the role of {name} to {role}",
-    "platform.updated": "changed the platform settings",
-    "team.member_removed": "removed a member from {name}",
-    "token.created": "created the API token {name}",
-    "token.revoked": "revoked the API token {name}",
-    "token.rotated": "rotated the API token {name}",
-    "user.role_changed": "changed the role of {name} to {role}",
+    "role.assigned": "gave {name} the role {role}",
+    "role.removed": "took the role {role} from {name}",
+    "token.reused": "used an old value of the API token {name}, so it was revoked",
 }
 """What has its own words; `{name}` is the thing, any other word the new value of a field that changed."""
 _NOUNS = {"token": "API token", "user": "account", "environment": "variables"}
-_PLAIN_CHANGE = ("updated", "changed")
+_PLAIN_CHANGE = ("updated", "changed", "variables_changed")
 
 
 def sentence(action: str, name: str, changes: Mapping[str, Any], result: str = "done") -> str:

@@ -140,14 +140,16 @@ def _searched(rows: Select[Any], asked: UserAuditQuery) -> tuple[Select[Any], st
         asked.within(rows, Entry.id).with_only_columns(Entry.id).order_by(Entry.id.desc()).limit(SEARCHED).subquery()
     )
     count, edge = db.session.execute(select(func.count(), func.min(window.c.id))).one()
-    like: list[ColumnElement[bool]] = [
-        name.icontains(asked.search, autoescape=True)
-        for name in (Entry.object_name, Entry.actor_name, Entry.actor_email, Entry.action)
-    ]
-    same = [name == asked.search for name in (Entry.object_id, Entry.request_id, Entry.ip, Entry.token_id, Entry.id)]
     if count:
         rows = rows.where(Entry.id >= edge)
-    return rows.where(or_(*like, *same)), edge if count == SEARCHED else None
+    return rows.where(holding(asked.search)), edge if count == SEARCHED else None
+
+
+def holding(text: str) -> ColumnElement[bool]:
+    """Entries that hold the text in a name or address, or have it as an id."""
+    names = (Entry.object_name, Entry.actor_name, Entry.actor_email, Entry.action)
+    keys = (Entry.object_id, Entry.request_id, Entry.ip, Entry.token_id, Entry.id)
+    return or_(*(name.icontains(text, autoescape=True) for name in names), *(key == text for key in keys))
 
 
 def described(entry: Entry) -> EntryOut:

@@ -53,16 +53,18 @@ def noted(
 
 
 def refused(actor: Actor, action: str, address: str, status: int) -> None:
-    """One row about an attempt that was not allowed, in a transaction of its own. `action` is the permission missed.
+    """One row about an attempt that was not allowed, in a transaction of its own.
 
-    The same attempt again within a minute is not written; the next row that is says how many were left out.
+    `action` is the permission missed, or an act such as account.sign_in_failed. The same attempt again within a
+    minute is not written; the next row that is says how many were left out.
     """
     left_out = _repeats.admit(actor.id or actor.ip, action, address, time.monotonic())
     if left_out is None:
         return
     with transaction():
         changes = {"left_out_before": left_out} if left_out else {}
-        noted(actor, action, "request", address, address, changes, result="denied", status=status)
+        kind = "request" if ":" in action else action.partition(".")[0]
+        noted(actor, action, kind, address, address, changes, result="denied", status=status)
 
 
 def _plain(changes: Mapping[str, Any]) -> Any:
