@@ -27,6 +27,8 @@ from devflow.core.settings import Settings
 from devflow.features.accounts.service import entering
 from devflow.features.deployments import tasks
 from devflow.features.deployments.rules.plan import PROJECT
+from devflow.features.overview import service as overview
+from devflow.features.tokens.service import keeping as tokens
 from devflow.features.wizard import service as wizard
 from devflow.ports.engine import Engine
 from devflow.web.ports import port
@@ -122,6 +124,9 @@ def _tidy() -> None:
     wizard.forget_old()
     events.forget_old()
     replay.forget_old()
+    overview.clear_teams()
+    tokens.remind()
+    tokens.forget_old()
     port(Jobs).forget_old()
     settings = port(Settings)
     port(Engine).prune_build_cache(settings.build_cache_size * 1024 * 1024)

@@ -40,6 +40,7 @@ class Permission(StrEnum):
     TEAMS_UPDATE = "teams:update"
     TOKENS_MANAGE = "tokens:manage"
     TOKENS_READ = "tokens:read"
+    TOKENS_VERIFY = "tokens:verify"
     USERS_MANAGE = "users:manage"
     USERS_PROMOTE = "users:promote"
     USERS_READ = "users:read"
@@ -76,6 +77,7 @@ DESCRIPTIONS: Mapping[Permission, str] = {
     P.TEAMS_UPDATE: "Rename the team and change its settings.",
     P.TOKENS_MANAGE: "Create, rotate and revoke one's own API tokens.",
     P.TOKENS_READ: "See one's own API tokens and their use.",
+    P.TOKENS_VERIFY: "Ask whose the token in use is, and revoke it; every token may.",
     P.USERS_MANAGE: "Switch accounts off and on.",
     P.USERS_PROMOTE: "Change anybody's role on the platform.",
     P.USERS_READ: "See all accounts.",
@@ -103,7 +105,7 @@ TEAM_ROLES: Mapping[str, frozenset[Permission]] = {
 TEAM_RIGHTS = _OWNER | {P.DEPLOYMENTS_RUN}
 """Everything that can be allowed on a team's things; who holds any of it there may know that the thing exists."""
 
-_USER = frozenset({P.ACCOUNT_MANAGE, P.ACCOUNT_READ, P.TEAMS_CREATE, P.TOKENS_MANAGE, P.TOKENS_READ})
+_USER = frozenset({P.ACCOUNT_MANAGE, P.ACCOUNT_READ, P.TEAMS_CREATE, P.TOKENS_MANAGE, P.TOKENS_READ, P.TOKENS_VERIFY})
 _PLATFORM_ADMIN = frozenset(P) - OPEN - {P.USERS_PROMOTE, P.DEPLOYMENTS_RUN}
 
 SYSTEM_ROLES: Mapping[str, frozenset[Permission]] = {
@@ -126,7 +128,7 @@ _SCOPE_READ = frozenset(p for p in P if p.value.endswith(":read")) - _SCOPE_ADMI
 
 SCOPES: Mapping[str, frozenset[Permission]] = {
     "read": _SCOPE_READ,
-    "write": frozenset(P) - OPEN - _SCOPE_READ - _SCOPE_DEPLOY - _SCOPE_ADMIN - {P.DEPLOYMENTS_RUN},
+    "write": frozenset(P) - OPEN - _SCOPE_READ - _SCOPE_DEPLOY - _SCOPE_ADMIN - {P.DEPLOYMENTS_RUN, P.TOKENS_VERIFY},
     "deploy": _SCOPE_DEPLOY,
     "admin": _SCOPE_ADMIN,
 }
@@ -135,7 +137,7 @@ SCOPES: Mapping[str, frozenset[Permission]] = {
 
 def allowed_by(scopes: Iterable[str]) -> frozenset[Permission]:
     """What a token with these scopes allows at most. Raises ValueError on an unknown scope."""
-    found: set[Permission] = set()
+    found = {P.TOKENS_VERIFY}
     for scope in scopes:
         found |= SCOPES[scope] if scope in SCOPES else {Permission(scope)}
     return frozenset(found)
@@ -180,6 +182,8 @@ class Actor:
     name: str
     email: str = ""
     role: str = "user"
+    roles: tuple[str, ...] = ()
+    """The names of all roles that hold for them on the whole platform."""
     teams: Mapping[str, frozenset[Permission]] = field(default_factory=dict)
     projects: Mapping[str, frozenset[Permission]] = field(default_factory=dict)
     removed: Mapping[str, frozenset[Permission]] = field(default_factory=dict)

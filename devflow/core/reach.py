@@ -21,13 +21,15 @@ def reachable(actor: Actor, permission: Permission, team: Any, project: Any = No
         return false()
     found = _in_teams(actor, permission, team)
     if project is None:
-        return found
+        return found if actor.only_projects is None else false()
     granted = [key for key, rights in actor.projects.items() if permission in rights]
     if granted:
         found = or_(found, project.in_(granted))
     taken = [key for key, rights in actor.removed.items() if permission in rights and key not in actor.teams]
     if taken:
         found = and_(found, project.not_in(taken))
+    if actor.only_teams is not None:
+        found = and_(found, team.in_(sorted(actor.only_teams)))
     if actor.only_projects is not None:
         found = and_(found, project.in_(sorted(actor.only_projects)))
     return found
@@ -35,7 +37,8 @@ def reachable(actor: Actor, permission: Permission, team: Any, project: Any = No
 
 def of_team(actor: Actor, permission: Permission, team_id: str, team: Any, project: Any = None) -> ColumnElement[bool]:
     """The same within one team, which may be a foreign one if the actor's role on the platform allows it."""
-    if permission in actor.platform and not actor.capped(permission) and actor.only_projects is None:
+    limited = actor.only_projects is not None or (actor.only_teams is not None and team_id not in actor.only_teams)
+    if permission in actor.platform and not actor.capped(permission) and not limited:
         return and_(team == team_id, true())
     return and_(team == team_id, reachable(actor, permission, team, project))
 

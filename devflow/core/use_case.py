@@ -42,6 +42,8 @@ def refusal(actor: Actor, permission: Permission, thing: Any = None) -> Forbidde
     if actor.capped(permission) and actor.holds(permission, thing):
         scope = scope_for(permission)
         text = f"This token lacks the scope {scope}. Make one that has it, or add the scope to this one."
+        if actor.only_teams is not None or actor.only_projects is not None:
+            text = f"This token lacks the scope {scope}, or this goes beyond the team or projects it is limited to."
         return Forbidden(text, code="AUTHORIZATION_FAILED", permission=permission.value, scope=scope)
     text = f"You need the permission {permission.value} for this. An owner or administrator of the team can give it."
     return Forbidden(text, permission=permission.value)

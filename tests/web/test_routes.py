@@ -48,6 +48,12 @@ PAGES: dict[str, str | Permission] = {
     "wizard.configure": P.PROJECTS_CREATE,
     "wizard.confirm": P.PROJECTS_CREATE,
     "wizard.name_free": SIGNED_IN,
+    "tokens.index": P.TOKENS_READ,
+    "tokens.show": P.TOKENS_READ,
+    "tokens.create": P.TOKENS_MANAGE,
+    "tokens.set_scopes": P.TOKENS_MANAGE,
+    "tokens.rotate": P.TOKENS_MANAGE,
+    "tokens.revoke": P.TOKENS_MANAGE,
     "audit.index": P.AUDIT_READ,
     "admin.index": P.PLATFORM_MANAGE,
 }
@@ -61,6 +67,10 @@ OUTSIDE_THE_PATTERN = {
     **{f"{d}.deployment_sockets.{view}": SIGNED_IN for d in ("api", "plain") for view in ("log_stream", "list_stream")},
 }
 """Downloads, sockets, health, documents: plain routes, each named here."""
+
+
+SELF_MADE = {"static"}
+"""Routes that Flask makes."""
 
 
 def _rules(app: Flask) -> list[tuple[str, str, set[str]]]:
@@ -98,7 +108,7 @@ def things(app: Flask, ann: Person) -> dict[str, str]:
     deployment = ann.call("POST", f"/projects/{project['id']}/deploy", 201)
     return {
         "project_id": project["id"], "slug": project["slug"], "deployment_id": deployment["id"],
-        "name": "KEY", "session_id": "none",
+        "name": "KEY", "session_id": "none", "token_id": "none",
     }  # fmt: skip
 
 

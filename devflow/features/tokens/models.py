@@ -33,6 +33,16 @@ class ApiToken(HasId, HasUpdates, Model):
     last_route: Mapped[str] = mapped_column(String(200), default="")
     reminded_days: Mapped[int | None]
 
+    @property
+    def permissions(self) -> list[str]:
+        """The other name of the scopes (conflicts.md C38)."""
+        return self.scopes
+
+    @property
+    def shown(self) -> str:
+        """What is left of the value for people to know it by."""
+        return f"{self.token_prefix}…{self.last_four}"
+
     __table_args__ = (
         Index("ix_api_tokens_user_id_id", "user_id", "id"),
         Index("ix_api_tokens_expires_at", "expires_at"),
@@ -40,13 +50,18 @@ class ApiToken(HasId, HasUpdates, Model):
 
 
 class TokenValue(Model):
-    """One value of a token by its keyed hash; `until` is None for the current one, else the end of its grace."""
+    """One value of a token by its keyed hash; `until` is None for the current one, else the end of its grace.
+
+    `uses` counts the requests that still came with it after it had been replaced.
+    """
 
     __tablename__ = "api_token_values"
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     token_id: Mapped[str] = mapped_column(ForeignKey("api_tokens.id", ondelete="CASCADE"), index=True)
     until: Mapped[datetime | None]
+    uses: Mapped[int] = mapped_column(default=0)
+    last_used_at: Mapped[datetime | None]
 
 
 class TokenUsage(Model):

@@ -1,0 +1,228 @@
+"""One's own API tokens: make, list, rotate, change and revoke them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from sqlalchemy import and_, not_, or_, select, update
+
+from devflow.core.access import Actor, Permission
+from devflow.core.clock import iso, now
+from devflow.core.crypto import digest
+from devflow.core.db import db
+from devflow.core.epoch import rights_changed
+from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound, Stale
+from devflow.core.paging import Page, paginate
+from devflow.core.use_case import query, use_case
+from devflow.features.audit import service as audit
+from devflow.features.projects import service as projects
+from devflow.features.teams import service as teams
+from devflow.features.tokens import rules
+from devflow.features.tokens.models import ApiToken, TokenValue
+from devflow.features.tokens.schemas import DEFAULT_DAYS, RotateIn, ScopesIn, TokenIn, TokenQuery
+
+P = Permission
+
+
+@dataclass(frozen=True)
+class Made:
+    """A token together with its value, which nobody can be told a second time."""
+
+    row: ApiToken
+    value: str
+
+
+def find(actor: Actor, token_id: str) -> ApiToken:
+    """A token of the actor's own."""
+    token = db.session.get(ApiToken, token_id)
+    if token is None or token.user_id != actor.id:
+        raise NotFound("There is no such token of yours.")
+    return token
+
+
+@query(P.TOKENS_READ)
+def search(actor: Actor, asked: TokenQuery) -> Page[ApiToken]:
+    """The actor's tokens, newest first."""
+    rows = select(ApiToken).where(ApiToken.user_id == actor.id).order_by(ApiToken.id.desc())
+    works = and_(ApiToken.revoked_at.is_(None), or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()))
+    if asked.active is not None:
+        rows = rows.where(works if asked.active else not_(works))
+    return paginate(rows, asked)
+
+
+@query(P.TOKENS_READ)
+def show(actor: Actor, token_id: str) -> ApiToken:
+    return find(actor, token_id)
+
+
+@query(P.TOKENS_READ)
+def old_values(actor: Actor, token_id: str) -> Sequence[TokenValue]:
+    """Earlier values that still work, or worked last: until when, and how often they were used since."""
+    rows = select(TokenValue).where(TokenValue.token_id == find(actor, token_id).id, TokenValue.until.is_not(None))
+    return db.session.scalars(rows.order_by(TokenValue.until.desc()).limit(5)).all()
+
+
+@query(P.TOKENS_READ)
+def places(actor: Actor, token: ApiToken) -> list[str]:
+    """The names of the team and the projects a token is limited to; empty when it is not."""
+    mine = {team.id: team.name for team in teams.of_actor(actor)}
+    found = [mine.get(token.team_id, "a team you have left")] if token.team_id else []
+    for key in token.project_ids:
+        try:
+            found.append(projects.find(actor, key).name)
+        except NotFound:
+            found.append("a project that is gone")
+    return found
+
+
+@use_case(P.TOKENS_MANAGE, fresh=True)
+def create(actor: Actor, data: TokenIn, max_days: int) -> Made:
+    """A token for oneself, of at most `max_days`. It can never do more than whoever makes it."""
+    _within_own_rights(actor, data.scopes)
+    team_id, project_ids = _places(actor, data)
+    token = ApiToken(
+        user_id=actor.id,
+        name=data.name or data.token_name or f"Token of {now():%Y-%m-%d}",
+        scopes=data.scopes,
+        team_id=team_id,
+        project_ids=project_ids,
+        allowed_ips=_networks(data.allowed_ips),
+        expires_at=_end(actor, 0 if data.never else data.expires_in_days, max_days),
+    )
+    _no_wider(actor, token)
+    value = _new_value(token)
+    told = {"scopes": token.scopes, "expires_at": iso(token.expires_at), "value": audit.CHANGED}
+    limits = {"project_ids": project_ids, "allowed_ips": token.allowed_ips}
+    audit.record(actor, "token.created", token, told | {key: kept for key, kept in limits.items() if kept})
+    return Made(token, value)
+
+
+@use_case(P.TOKENS_MANAGE, fresh=True)
+def rotate(actor: Actor, token_id: str, data: RotateIn, max_days: int) -> Made:
+    """A new value for the same token; the old ones work until the grace ends. Two at once take turns."""
+    token = _locked(actor, token_id)
+    if token.revoked_at:
+        raise Conflict("This token is revoked. Make a new one instead.", code="INVALID_STATE")
+    if data.expires_in_days is not None:
+        token.expires_at, token.reminded_days = _end(actor, data.expires_in_days, max_days), None
+    if token.expires_at and token.expires_at <= now():
+        raise Conflict("This token has expired. Rotate it with a new end (expires_in_days).", code="INVALID_STATE")
+    _no_wider(actor, token)
+    token.rotated_at = now()
+    ends = token.rotated_at + timedelta(hours=data.grace_hours)
+    older = update(TokenValue).where(TokenValue.token_id == token.id)
+    db.session.execute(older.where(or_(TokenValue.until.is_(None), TokenValue.until > ends)).values(until=ends))
+    value = _new_value(token)
+    rights_changed()
+    audit.record(actor, "token.rotated", token, {"value": audit.CHANGED, "old_value_until": iso(ends)})
+    return Made(token, value)
+
+
+@use_case(P.TOKENS_MANAGE)
+def set_scopes(actor: Actor, token_id: str, data: ScopesIn) -> ApiToken:
+    """Replace the scopes, effective with the next request; more than before asks who you are."""
+    token = _locked(actor, token_id)
+    if token.revoked_at:
+        raise Conflict("This token is revoked. Make a new one instead.", code="INVALID_STATE")
+    before = token.scopes
+    added = [scope for scope in data.scopes if scope not in before]
+    _within_own_rights(actor, added)
+    _no_wider(actor, token)
+    token.scopes = data.scopes
+    _no_wider(actor, token)
+    wider = rules.cap(data.scopes, None, ()) - rules.cap(before, None, ())
+    if wider and not actor.fresh:
+        raise Stale("Confirm that it is you before this token may do more.")
+    if set(before) != set(data.scopes):
+        rights_changed()
+        audit.record(actor, "token.scopes_changed", token, {"scopes": [before, data.scopes]})
+    return token
+
+
+@use_case(P.TOKENS_MANAGE)
+def revoke(actor: Actor, token_id: str) -> ApiToken:
+    """End a token for good; doing it twice changes nothing."""
+    token = _locked(actor, token_id)
+    _no_wider(actor, token)
+    end(actor, token, "Revoked by its owner")
+    return token
+
+
+def end(actor: Actor, token: ApiToken, why: str) -> None:
+    """Revoke a token, inside a use case."""
+    if token.revoked_at:
+        return
+    token.revoked_at, token.revoked_why = now(), why
+    rights_changed()
+    audit.record(actor, "token.revoked", token, {"revoked_at": [None, iso(token.revoked_at)], "why": why})
+
+
+def _locked(actor: Actor, token_id: str) -> ApiToken:
+    token = find(actor, token_id)
+    return db.session.get(ApiToken, token.id, with_for_update=True, populate_existing=True) or find(actor, token_id)
+
+
+def _within_own_rights(actor: Actor, scopes: Sequence[str]) -> None:
+    if scope := rules.beyond(actor, scopes):
+        text = f"Your roles allow nothing of the scope {scope}, so a token of yours cannot have it."
+        raise Forbidden(text, permission=P.TOKENS_MANAGE.value, scope=scope)
+
+
+def _no_wider(actor: Actor, token: ApiToken) -> None:
+    """A token deals only with tokens that are no wider than itself."""
+    if actor.token_id is None:
+        return
+    own = db.session.get(ApiToken, actor.token_id)
+    allowed = rules.cap(token.scopes, token.team_id, token.project_ids)
+    width = rules.Width(allowed, token.team_id, frozenset(token.project_ids), token.expires_at)
+    if own is None or not width.fits(actor, own.expires_at):
+        _refuse_wider()
+
+
+def _refuse_wider() -> NoReturn:
+    text = "A token can only make or change tokens that allow no more, reach no further and last no longer than itself."
+    raise Forbidden(text, code="AUTHORIZATION_FAILED", permission=P.TOKENS_MANAGE.value)
+
+
+def _places(actor: Actor, data: TokenIn) -> tuple[str | None, list[str]]:
+    team = teams.find(actor, data.team_id) if data.team_id else None
+    found = {project.id: project for project in (projects.find(actor, key) for key in data.project_ids)}
+    if team and (foreign := [project.name for project in found.values() if project.team_id != team.id]):
+        text = f"{', '.join(foreign)} belongs to another team."
+        raise Invalid(text, {"project_ids": [text]})
+    return (team.id if team else None), sorted(found)
+
+
+def _networks(texts: Sequence[str]) -> list[str]:
+    try:
+        return sorted({rules.normal_network(text) for text in texts})
+    except ValueError as error:
+        text = "Write addresses such as 203.0.113.7 or ranges such as 203.0.113.0/24."
+        raise Invalid(text, {"allowed_ips": [text]}) from error
+
+
+def _end(actor: Actor, days: int | None, max_days: int) -> datetime | None:
+    """When a token ends that was asked for so many days; 0 is never, None is as long as usual."""
+    if days == 0:
+        if not actor.holds(P.PLATFORM_MANAGE):
+            text = "A token that never expires is for administrators of the platform. Choose an end."
+            raise Forbidden(text, permission=P.PLATFORM_MANAGE.value)
+        return None
+    if days is not None and days > max_days:
+        text = f"At most {max_days} days."
+        raise Invalid(text, {"expires_in_days": [text]})
+    ends = now() + timedelta(days=min(DEFAULT_DAYS, max_days) if days is None else days)
+    own = db.session.get(ApiToken, actor.token_id) if actor.token_id and days is None else None
+    return min(ends, own.expires_at) if own and own.expires_at else ends
+
+
+def _new_value(token: ApiToken) -> str:
+    value = rules.new_value()
+    token.token_prefix, token.last_four = value[: rules.SHOWN], value[-4:]
+    db.session.add(token)
+    db.session.flush()
+    db.session.add(TokenValue(digest=digest(value), token_id=token.id))
+    return value
