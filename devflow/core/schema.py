@@ -6,13 +6,17 @@ import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, model_validator
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
 
 from devflow.core.clock import iso
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
-Moment = Annotated[datetime, PlainSerializer(iso, return_type=str)]
+Moment = Annotated[
+    datetime,
+    PlainSerializer(iso, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 """A point in time, written as ISO 8601 in UTC with `Z`."""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from flask import Blueprint, Flask, Response, request
 from pydantic import BaseModel, TypeAdapter
@@ -30,6 +30,7 @@ from devflow.web.limits import Group, limit_for
 from devflow.web.pages import checked, filters
 from devflow.web.versions import Deprecation
 
+View = TypeVar("View", bound=Callable[..., Any])
 PREFIXES = ("/api/v1", "/api")
 """Both answer alike; the document lists the first."""
 
@@ -56,6 +57,32 @@ class Operation:
     status: int
     raises: tuple[type[DomainError], ...]
     unwrapped: str | None = None
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What there is to say about a route outside the pattern that answers the envelope."""
+
+    tag: str
+    returns: Any = None
+    failures: tuple[int, ...] = ()
+
+
+def described(tag: str, returns: Any = None, failures: tuple[int, ...] = ()) -> Callable[[View], View]:
+    """Put a plain route into the document: the schema of its data and the statuses it can refuse with."""
+
+    def mark(view: View) -> View:
+        vars(view)["plain"] = Plain(tag, returns, failures)
+        return view
+
+    return mark
+
+
+def plain_of(view: Callable[..., Any]) -> Plain | None:
+    """What a plain route is documented as, if it is."""
+    found = getattr(view, "plain", None)
+    return found if isinstance(found, Plain) else None
 
 
 def operation_of(view: Callable[..., Any]) -> Operation | None:
@@ -111,9 +138,10 @@ class ApiBlueprint(Blueprint):
         unwrapped: str | None = None,
         limit: Group | None = None,
         deprecated: Deprecation | None = None,
+        also: tuple[str, ...] = (),
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """`unwrapped` puts the data under that key (conflicts.md C07); `limit` counts calls against that group's limit;
-        `deprecated` announces the end."""
+        `deprecated` announces the end; `also` names media types answered to those who ask for them."""
         is_open = calls.permission in OPEN
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,7 +163,7 @@ class ApiBlueprint(Blueprint):
                     return once(lambda: _answer(view(**path), adapter, status, unwrapped))
                 return _answer(view(**path), adapter, status, unwrapped)
 
-            facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises, unwrapped)
+            facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises, unwrapped, also)
             marks = {"operation": facts, "calls": calls, "deprecated": deprecated}
             if limit is not None:
                 marks["limited"] = limit_for(limit, view)

@@ -111,7 +111,7 @@ def show(deployment_id: str) -> DeploymentDetailOut:
     }
 
 
-@bp.get("/deployments/<deployment_id>/logs", calls=finding.logs, raises=(NotFound,))
+@bp.get("/deployments/<deployment_id>/logs", calls=finding.logs, raises=(NotFound,), also=("text/plain",))
 def logs(deployment_id: str, query: LogQuery) -> LogsOut:
     """Log lines in order; with Accept: text/plain the whole log as text."""
     if request.accept_mimetypes.best == "text/plain":

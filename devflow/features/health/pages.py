@@ -13,10 +13,12 @@ from sqlalchemy import text
 from devflow.core.clock import iso, now
 from devflow.core.db import db
 from devflow.core.jobs import Jobs
+from devflow.core.schema import Output
 from devflow.core.settings import Settings
 from devflow.features.health.service import Check, Checks
 from devflow.ports.logs import Logs
 from devflow.web import limits
+from devflow.web.api import described, operation_of
 from devflow.web.envelope import failure, success
 from devflow.web.ports import port
 from devflow.web.versions import KNOWN, VERSION
@@ -37,7 +39,42 @@ def _everywhere(path: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     return register
 
 
+class HealthOut(Output):
+    status: str
+    version: str
+    environment: str
+    timestamp: str
+    uptime_seconds: float
+
+
+class LiveOut(Output):
+    status: str
+    timestamp: str
+
+
+class ReadyOut(Output):
+    status: str
+    checks: dict[str, dict[str, Any]]
+    timestamp: str
+
+
+class InfoOut(Output):
+    name: str
+    description: str
+    version: str
+    api_version: str
+    supported_versions: list[str]
+    environment: str
+    documentation: str
+    documentation_url: str
+    openapi_url: str
+    status_url: str
+    features: list[str]
+    timestamp: str
+
+
 @_everywhere("/health")
+@described("health", HealthOut, (400,))
 def health() -> Response:
     """The service with its version."""
     return success(
@@ -52,12 +89,14 @@ def health() -> Response:
 
 
 @_everywhere("/health/live")
+@described("health", LiveOut, (400,))
 def live() -> Response:
     """This process answers; nothing else is asked."""
     return success({"status": "alive", "timestamp": iso(now())})
 
 
 @_everywhere("/health/ready")
+@described("health", ReadyOut, (400, 503))
 def ready() -> Response:
     """Database, queue, logs and cache answer within two seconds; 503 when one does not."""
     checks = _checks.run(_needed())
@@ -89,6 +128,7 @@ def _needed() -> dict[str, Check]:
 
 @bp.get("/api/v1/info", endpoint="info_v1")
 @bp.get("/api/info", endpoint="info")
+@described("health", InfoOut, (400, 429, 503))
 def info() -> Response:
     """What this is, in which version, and where it is described."""
     site = port(Settings).public_url
@@ -104,6 +144,13 @@ def info() -> Response:
             "documentation_url": f"{site}/docs",
             "openapi_url": f"{site}/api/v1/openapi.json",
             "status_url": f"{site}/health",
+            "features": _features(),
             "timestamp": iso(now()),
         }
     )
+
+
+def _features() -> list[str]:
+    """What this installation answers about: the groups of the API."""
+    views = current_app.view_functions.values()
+    return sorted({facts.tag for view in views if (facts := operation_of(view)) is not None})
