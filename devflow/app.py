@@ -22,8 +22,8 @@ from devflow.adapters.docker.baseimages import DockerBaseImages
 from devflow.adapters.docker.client import DockerEngine
 from devflow.adapters.git.client import GitClient
 from devflow.adapters.logs import open_logs
-from devflow.adapters.smtp import SmtpMail
 from devflow.adapters.oauth import OAuthProviders
+from devflow.adapters.smtp import SmtpMail
 from devflow.adapters.tries import CountedTries
 from devflow.core import crypto, db, jobs
 from devflow.core.access import Actor

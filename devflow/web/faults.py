@@ -13,10 +13,10 @@ from werkzeug.exceptions import HTTPException
 
 from devflow.core.access import Actor
 from devflow.core.db import db
-from devflow.core.errors import DomainError, Forbidden, TooMany, Unauthenticated
+from devflow.core.errors import DomainError, Forbidden, Stale, TooMany, Unauthenticated
 from devflow.web.envelope import failure
 from devflow.web.headers import shown_path
-from devflow.web.identity import anybody, to_sign_in
+from devflow.web.identity import anybody, to_confirm, to_sign_in
 from devflow.web.pages import toast, wants_block
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ def told(error: DomainError) -> ResponseReturnValue:
     db.session.rollback()
     if isinstance(error, Unauthenticated) and not for_programs() and not wants_block():
         return to_sign_in()
+    if isinstance(error, Stale) and not for_programs():
+        return to_confirm()
     if isinstance(error, Forbidden) and "permission" in error.details:
         _note(error)
     other_words = [word for word in error.aliases if word != error.error_code]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Request, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -159,3 +160,16 @@ def to_sign_in() -> ResponseReturnValue:
     """Send a browser to the sign-in page and remember where it wanted to go."""
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for("accounts.login", next=wanted if wanted != "/" else None))
+
+
+def to_confirm() -> ResponseReturnValue:
+    """Send a browser to prove who it is; afterwards it comes back to the page whose form it had sent."""
+    if request.method == "GET":
+        wanted = request.full_path.rstrip("?")
+    else:
+        page = urlsplit(request.headers.get("Referer", ""))
+        wanted = page.path if page.netloc == request.host else ""
+    target = url_for("accounts.confirm", next=wanted or None)
+    if request.headers.get("HX-Request") != "true":
+        return redirect(target, 303)
+    return "", 204, {"HX-Redirect": target}

@@ -42,6 +42,10 @@ class User(HasId, HasUpdates, Model):
     def user_id(self) -> str:
         return self.id
 
+    @property
+    def github_connected(self) -> bool:
+        return self.github_id is not None
+
 
 class LoginSession(HasId, Model):
     """One sign-in, by browser or by API. Its end makes every token of it worthless.
@@ -120,3 +124,4 @@ class GithubConnection(HasId, Model):
     github_refresh_token: Mapped[str | None] = mapped_column(Text)
     token_expires_at: Mapped[datetime | None]
     connected_at: Mapped[datetime] = mapped_column(default=now)
+    scopes: Mapped[str] = mapped_column(String(255), default="")

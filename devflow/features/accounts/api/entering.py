@@ -24,7 +24,7 @@ from devflow.features.accounts.service.guarding import DEVICE_SECONDS, Guard
 from devflow.features.settings import service as platform
 from devflow.ports.tries import Tries
 from devflow.web.api import ApiBlueprint, Said
-from devflow.web.device import device, keep_device
+from devflow.web.entrance import device, keep_device
 from devflow.web.identity import actor, anybody, bearer_token, sign_out
 from devflow.web.limits import credentials
 from devflow.web.ports import port

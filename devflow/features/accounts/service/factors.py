@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from sqlalchemy import delete, func, select, update
 
@@ -63,6 +64,11 @@ def state(actor: Actor) -> State:
     return State(factor is not None, factor.confirmed_at if factor else None, count, METHODS if factor else ())
 
 
+def issuer(public_url: str) -> str:
+    """What the authenticator app shows beside the address: which DevFlow it is."""
+    return f"DevFlow {urlsplit(public_url).netloc}"
+
+
 def wanted(user_id: str) -> bool:
     """Does this account ask for a code?"""
     return _confirmed(user_id) is not None
@@ -110,6 +116,7 @@ def confirm(actor: Actor, code: str, guard: Guard) -> list[str]:
     guarding.admit_code(actor, guard, user.id, user.email)
     if not _fits(row, code):
         raise Invalid(WRONG, {"code": [WRONG]})
+    guarding.forgive_codes(guard, user.id)
     row.confirmed_at = now()
     audit.record(actor, "account.two_factor_on", user)
     return _new_codes(user.id)
@@ -134,6 +141,7 @@ def switch_off(actor: Actor, code: str, guard: Guard) -> None:
     guarding.admit_code(actor, guard, actor.id, actor.email)
     if not _spend(actor.id, code):
         raise Invalid(WRONG, {"code": [WRONG]})
+    guarding.forgive_codes(guard, actor.id)
     remove(actor, actor.id)
 
 
