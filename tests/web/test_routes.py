@@ -80,6 +80,19 @@ PAGES: dict[str, str | Permission] = {
     "tokens.revoke": P.TOKENS_MANAGE,
     "audit.index": P.AUDIT_READ,
     "admin.index": P.PLATFORM_MANAGE,
+    "users.index": P.USERS_READ,
+    "users.show": P.USERS_READ,
+    "users.set_role": P.USERS_PROMOTE,
+    "users.set_active": P.USERS_MANAGE,
+    "users.give": P.ROLES_ASSIGN,
+    "users.withdraw": P.ROLES_ASSIGN,
+    "roles.index": P.ROLES_READ,
+    "roles.new": P.ROLES_MANAGE,
+    "roles.show": P.ROLES_READ,
+    "roles.delete": P.ROLES_MANAGE,
+    "access.project": P.ROLES_ASSIGN,
+    "access.withdraw": P.ROLES_ASSIGN,
+    "access.why": P.ACCOUNT_READ,
 }
 OUTSIDE_THE_PATTERN = {
     "api_openapi": ANYBODY,
@@ -132,7 +145,9 @@ def things(app: Flask, ann: Person) -> dict[str, str]:
     deployment = ann.call("POST", f"/projects/{project['id']}/deploy", 201)
     return {
         "project_id": project["id"], "slug": project["slug"], "deployment_id": deployment["id"],
-        "name": "KEY", "session_id": "none", "token_id": "none", "provider": "github",
+        "name": "KEY", "session_id": "none", "token_id": "none", "member_id": "none", "invite_token": "none",
+        "team_id": project["team_id"], "provider": "github",
+        "user_id": "none", "role_id": "none", "grant_id": "none",
     }  # fmt: skip
 
 

@@ -40,6 +40,14 @@ class WhyQuery(PlaceIn):
     permission: Permission
 
 
+class WhyForm(Input):
+    """The same question as a page asks it: the place in one word, and perhaps no permission yet."""
+
+    place: str = Field("", max_length=80)
+    user_id: str | None = Field(None, max_length=36)
+    permission: Permission | None = None
+
+
 class GrantIn(PlaceIn):
     """A role for whoever owns an e-mail address."""
 

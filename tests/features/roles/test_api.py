@@ -54,7 +54,7 @@ def test_a_role_is_made_changed_and_deleted(ann: Person, role: Callable[..., Any
     assert other["permissions"] == ["teams:read"] == ann.call("GET", path)["permissions"]
     ann.call("DELETE", path)
     ann.call("GET", path, 404)
-    acts = [entry["action"] for entry in ann.call("GET", "/audit") if entry["object_id"] == made["id"]]
+    acts = [entry["action"] for entry in ann.call("GET", "/audit") if entry["resource_id"] == made["id"]]
     assert acts == ["role.deleted", *["role.updated"] * 4, "role.created"]
 
 

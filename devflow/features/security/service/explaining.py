@@ -140,3 +140,28 @@ def _source(grant: Grant, user: User, counts: bool) -> Source:
         text = f"The role {grant.role_name} was given {where}{by}{' and allows it' if counts else ' only'}."
     effect = "none" if not counts else "deny" if grant.effect == "remove" else "allow"
     return Source("role", effect, text, grant.role_name, grant.given_by, grant.created_at)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom and which place the question is about, before a permission is chosen, and where else it may be asked."""
+
+    user: User
+    place: Place
+    elsewhere: list[Place]
+
+
+@query(Permission.ACCOUNT_READ)
+def subject(actor: Actor, key: str = "", user_id: str | None = None) -> Subject:
+    """Who and what the form of this question shows."""
+    place = places.find(actor, key)
+    mine = user_id in (None, "", actor.id)
+    user = places.person(actor, place, user_id or actor.id)
+    if not mine and not actor.may(Permission.ROLES_ASSIGN, place):
+        raise refusal(actor, Permission.ROLES_ASSIGN, place)
+    choices = [places.PLATFORM] if mine or actor.may(Permission.ROLES_ASSIGN, places.PLATFORM) else []
+    theirs = {one.team_id for one in rosters.of_person(user.id)}
+    for team in teams.of_actor(actor):
+        if mine or (team.id in theirs and actor.may(Permission.ROLES_ASSIGN, team)):
+            choices.append(Place(team.id, None, team.name, team.slug))
+    return Subject(user, place, choices if place in choices else [*choices, place])

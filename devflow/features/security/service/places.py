@@ -28,6 +28,11 @@ class Place:
         return Scope(self.team_id, self.project_id)
 
     @property
+    def key(self) -> str:
+        """The place in one word, as `find` reads it."""
+        return f"project:{self.project_id}" if self.project_id else f"team:{self.team_id}" if self.team_id else ""
+
+    @property
     def everywhere(self) -> bool:
         return not self.team_id
 

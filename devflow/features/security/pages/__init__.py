@@ -1,0 +1,1 @@
+"""The pages about who may do what, by subject."""
