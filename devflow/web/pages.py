@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -59,6 +60,15 @@ def redirect(url: str, said: str | None = None) -> Response:
         response = make_response("", 204)
         response.headers["HX-Redirect"] = url
     return response
+
+
+@contextmanager
+def flashed_error() -> Iterator[None]:
+    """Let the page that follows say what did not work, where the button was pressed on a page without a form."""
+    try:
+        yield
+    except (Conflict, Invalid) as error:
+        flash(error.message, "error")
 
 
 def _flashes() -> list[tuple[str, str]]:

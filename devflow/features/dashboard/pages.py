@@ -15,8 +15,10 @@ from devflow.features.deployments.service import finding
 from devflow.features.overview import service as overview
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import ProjectQuery
+from devflow.features.teams import service as teams
 from devflow.web.identity import actor
 from devflow.web.pages import render
+from devflow.web.place import remembered
 from devflow.web.ports import port
 
 bp = Blueprint("dashboard", __name__)
@@ -25,15 +27,16 @@ bp = Blueprint("dashboard", __name__)
 @bp.get("/dashboard")
 def index() -> ResponseReturnValue:
     who = actor()
-    found = overview.search(who, ProjectQuery(limit=50), port(Settings))
-    figures = overview.dashboard(who)
-    recent = finding.recent(who, 5)
+    team = teams.chosen_id(who, remembered())
+    found = overview.search(who, ProjectQuery(limit=50, team_id=team), port(Settings))
+    figures = overview.dashboard(who, team_id=team)
+    recent = finding.recent(who, 5, team)
     return render(
         "dashboard/index.html",
         stats=rules.stats(figures),
         live=[_live(item) for item in found.items if item["live_deployment"]],
         recent=finding.with_projects(who, recent),
-        activity=[_act(audit.described(entry)) for entry in audit.recent(who, who.team_ids)],
+        activity=[_act(audit.described(entry)) for entry in audit.recent(who, (team,) if team else ())],
         first_run=not recent and not found.items,
         project_count=found.total,
     )

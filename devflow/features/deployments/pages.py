@@ -14,10 +14,12 @@ from devflow.features.deployments.schemas import DeploymentQuery, RedeployIn, Ro
 from devflow.features.deployments.service import finding, running, starting
 from devflow.features.projects import service as projects
 from devflow.features.settings import service as platform
+from devflow.features.teams import service as teams
 from devflow.ports.logs import Logs
 from devflow.web.files import download
 from devflow.web.identity import actor
 from devflow.web.pages import filters, redirect, render
+from devflow.web.place import remembered
 from devflow.web.ports import port
 
 bp = Blueprint("deployments", __name__, url_prefix="/deployments")
@@ -30,15 +32,16 @@ def _settings() -> Settings:
 @bp.get("")
 def index() -> ResponseReturnValue:
     who, asked = actor(), filters(DeploymentQuery)
-    page = finding.search(who, asked)
+    team = teams.chosen_id(who, remembered())
+    page = finding.search(who, asked, team)
     shown = finding.with_projects(who, page.items)
     return render(
         "deployments/index.html",
         "rows",
         page=page.map(lambda row: next((d for d in shown if d["id"] == row.id), None)),
         query=asked,
-        counts=finding.counts(who, asked),
-        projects=projects.named(who),
+        counts=finding.counts(who, asked, team),
+        projects=projects.named(who, team_id=team),
         stream_url=url_for("api.deployment_sockets.list_stream"),
         any_active=any(d["active"] for d in shown),
     )

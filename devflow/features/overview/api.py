@@ -13,6 +13,7 @@ from devflow.features.deployments.service import finding
 from devflow.features.overview import service
 from devflow.features.overview.schemas import ProjectDetail, ProjectSummary
 from devflow.features.projects.schemas import DeleteQuery, ProjectQuery
+from devflow.features.teams.schemas import MemberDetail, TeamListed, TeamListQuery
 from devflow.web.api import ApiBlueprint, Said
 from devflow.web.identity import actor
 from devflow.web.ports import port
@@ -46,6 +47,18 @@ def delete(project_id: str, query: DeleteQuery) -> Said:
     """Delete a project and all it owns."""
     service.delete(actor(), project_id, query.force)
     return Said({"backup_created": False, "backup_path": None}, "Project deleted successfully")
+
+
+@bp.get("/teams", calls=service.teams_of)
+def teams(query: TeamListQuery) -> Page[TeamListed]:
+    """List your teams, your own first."""
+    return service.teams_of(actor(), query)
+
+
+@bp.get("/team/members/<member_id>", calls=service.member, raises=(NotFound,))
+def member(member_id: str) -> MemberDetail:
+    """One member of a team, with their permissions there and the projects they see."""
+    return service.member(actor(), member_id)
 
 
 @bp.get("/dashboard/stats", calls=service.dashboard)

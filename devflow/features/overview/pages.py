@@ -17,9 +17,11 @@ from devflow.features.overview import service
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import SIZES, ProjectPatch, ProjectQuery, VariablesIn
 from devflow.features.settings import service as platform
+from devflow.features.teams import service as teams
 from devflow.ports.engine import Engine
 from devflow.web.identity import actor
 from devflow.web.pages import checked, filters, redirect, render
+from devflow.web.place import remembered
 from devflow.web.ports import port
 
 bp = Blueprint("projects", __name__, url_prefix="/projects")
@@ -31,8 +33,11 @@ def _settings() -> Settings:
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    asked = filters(ProjectQuery)
-    return render("projects/index.html", "rows", page=service.search(actor(), asked, _settings()), query=asked)
+    who, asked = actor(), filters(ProjectQuery)
+    asked.team_id = asked.team_id or teams.chosen_id(who, remembered())
+    shared = [] if asked.search or asked.offset else service.together(projects.shared(who), _settings())
+    page = service.search(who, asked, _settings())
+    return render("projects/index.html", "rows", page=page, query=asked, shared=shared)
 
 
 def _head(slug: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from devflow.core.access import Actor, Permission
+from devflow.core.access import SYSTEM, Actor, Permission
 from devflow.core.clock import now
 from devflow.core.errors import Conflict
 from devflow.core.paging import Page
@@ -16,6 +16,10 @@ from devflow.features.deployments.service import figures, finding, starting
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import ProjectListed, ProjectQuery
 from devflow.features.projects.service import Project
+from devflow.features.teams.schemas import TeamListQuery
+from devflow.features.teams.service import finding as teams_finding
+from devflow.features.teams.service import membership, running
+from devflow.features.teams.service.membership import Member
 
 
 @query(Permission.PROJECTS_READ)
@@ -66,11 +70,44 @@ def delete(actor: Actor, project: Project, force: bool) -> None:
     projects.delete(actor, project)
 
 
+@query(Permission.TEAMS_READ)
+def teams_of(actor: Actor, asked: TeamListQuery) -> Page[Any]:
+    """The actor's teams, each with how many members and projects it has."""
+    page = teams_finding.search(actor, asked)
+    counts = projects.count_by_team([team["id"] for team in page.items])
+    return page.map(lambda team: {**team, "project_count": counts.get(team["id"], 0)})
+
+
+@query(Permission.MEMBERS_READ, on=membership.find_member)
+def member(actor: Actor, found: Member) -> dict[str, Any]:
+    """One member of a team, with what they may do and the projects they may do it on."""
+    shown = membership.show(actor, found)
+    sees = Permission.PROJECTS_READ.value in shown["permissions"]
+    return {**shown, "projects": projects.of_team_id(found.team_id) if sees else []}
+
+
+def clear_teams() -> int:
+    """Delete what is left of deleted teams: each project as a person would, then the team; returns how many."""
+    return sum(clear_team(team_id) for team_id in running.closing())
+
+
+def clear_team(team_id: str) -> int:
+    """The same for one team; 1 when it is gone now."""
+    if team_id not in running.closing():
+        return 0
+    while found := projects.of_team_id(team_id):
+        for project in found:
+            delete(SYSTEM, project.id, True)
+    running.forget(SYSTEM, team_id)
+    return 1
+
+
 @query(Permission.DEPLOYMENTS_READ)
-def dashboard(actor: Actor, days: int = 7) -> dict[str, Any]:
-    """Figures of the actor's teams over the last days, and over as many before."""
+def dashboard(actor: Actor, days: int = 7, team_id: str | None = None) -> dict[str, Any]:
+    """Figures of the actor's teams (or of one of them) over the last days, and over as many before."""
+    mine = actor.team_ids if team_id is None else (team_id,)
     end = now()
     middle = end - timedelta(days=days)
-    current = figures.between(actor.team_ids, middle, end)
-    earlier = figures.between(actor.team_ids, middle - timedelta(days=days), middle)
-    return {"current": current, "earlier": earlier, "daily": figures.daily(actor.team_ids, days)}
+    current = figures.between(mine, middle, end)
+    earlier = figures.between(mine, middle - timedelta(days=days), middle)
+    return {"current": current, "earlier": earlier, "daily": figures.daily(mine, days)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy import delete as remove
 
 from devflow.core.access import Actor, Permission
@@ -70,10 +70,34 @@ def _mine(actor: Actor) -> ColumnElement[bool]:
     return reachable(actor, Permission.PROJECTS_READ, Project.team_id, Project.id)
 
 
-def named(actor: Actor, limit: int = 200) -> list[Project]:
-    """The actor's projects by name, for menus."""
-    rows = select(Project).where(_mine(actor)).order_by(Project.name).limit(limit)
-    return list(db.session.scalars(rows))
+def named(actor: Actor, limit: int = 200, team_id: str | None = None) -> list[Project]:
+    """The actor's projects by name, for menus; of one team, what is shared with them from elsewhere comes last."""
+    rows = select(Project).where(_mine(actor)).limit(limit)
+    if team_id is not None:
+        rows = rows.where(or_(Project.team_id == team_id, Project.team_id.not_in(actor.team_ids)))
+        rows = rows.order_by(Project.team_id != team_id)
+    return list(db.session.scalars(rows.order_by(Project.name)))
+
+
+def shared(actor: Actor, limit: int = 50) -> list[Project]:
+    """Single projects of foreign teams on which the actor may do something, by name."""
+    if not actor.projects:
+        return []
+    rows = select(Project).where(_mine(actor), Project.team_id.not_in(actor.team_ids)).order_by(Project.name)
+    return list(db.session.scalars(rows.limit(limit)))
+
+
+def of_team_id(team_id: str, limit: int = 200) -> list[Project]:
+    """What a team owns, by name."""
+    rows = select(Project).where(Project.team_id == team_id).order_by(Project.name, Project.id)
+    return list(db.session.scalars(rows.limit(limit)))
+
+
+def count_by_team(team_ids: list[str]) -> dict[str, int]:
+    """How many projects each team has."""
+    mine = select(Project.team_id, func.count()).where(Project.team_id.in_(team_ids)).group_by(Project.team_id)
+    found: Any = db.session.execute(mine)
+    return {row[0]: row[1] for row in found}
 
 
 def by_ids(ids: set[str]) -> dict[str, Project]:

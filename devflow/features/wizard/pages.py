@@ -8,12 +8,14 @@ from typing import Any
 from flask import Blueprint, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from devflow.core.access import Permission
 from devflow.core.errors import Invalid, NotFound
 from devflow.core.settings import Settings
 from devflow.features.deployments.service import starting
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import SIZES, is_slug
 from devflow.features.settings import service as platform
+from devflow.features.teams import service as teams
 from devflow.features.wizard import service
 from devflow.features.wizard.rules import Wish
 from devflow.features.wizard.schemas import ConfigureForm, LookForm, NameForm, RepositoryForm
@@ -21,6 +23,7 @@ from devflow.ports.git import Git
 from devflow.ports.images import BaseImages
 from devflow.web.identity import actor
 from devflow.web.pages import filters, redirect, render, submits
+from devflow.web.place import remembered
 from devflow.web.ports import port
 
 bp = Blueprint("wizard", __name__, url_prefix="/deploy")
@@ -38,6 +41,12 @@ def _draft() -> str:
     except NotFound:
         session["draft"] = service.begin(actor()).id
         return str(session["draft"])
+
+
+def _team() -> str | None:
+    """The team in whose name this browser makes projects. Raises Forbidden where this person may make none."""
+    found = teams.chosen_id(actor(), remembered())
+    return teams.choose(actor(), found, Permission.PROJECTS_CREATE) if found else None
 
 
 def _wish() -> Wish | None:
@@ -66,6 +75,7 @@ def _shown(wish: Wish) -> dict[str, Any]:
 @bp.route("", methods=["GET", "POST"])
 @submits("deploy/repository.html", RepositoryForm, calls=service.begin)
 def repository(data: RepositoryForm | None) -> Any:
+    _team()
     draft = _draft()
     wish = service.open_wish(actor(), draft)
     settings = _settings()
@@ -117,7 +127,9 @@ def confirm() -> ResponseReturnValue:
     if wish is None or "branch" not in wish.values:
         return redirect(url_for("wizard.repository"))
     if request.method == "POST":
-        deployment: starting.Deployment = service.finish(actor(), session["draft"], _settings())
+        deployment: starting.Deployment = service.finish(
+            actor(), session["draft"], _settings(), _team()
+        )
         session.pop("draft", None)
         return redirect(url_for("deployments.show", deployment_id=deployment.id), "Deployment started")
     return render("deploy/confirm.html", "summary", values=wish.values, errors={}, **_shown(wish))

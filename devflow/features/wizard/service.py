@@ -125,13 +125,13 @@ def configured(actor: Actor, wish: Wish, form: ConfigureForm) -> Wish:
 
 
 @use_case(Permission.PROJECTS_CREATE)
-def finish(actor: Actor, draft_id: str, settings: Settings) -> Deployment:
-    """Make the project and queue its first deployment."""
+def finish(actor: Actor, draft_id: str, settings: Settings, team_id: str | None = None) -> Deployment:
+    """Make the project, in this team or the actor's own, and queue its first deployment."""
     draft = find(actor, draft_id)
     wish = Wish.read(vault().open(draft.sealed))
     if "branch" not in wish.values or not wish.repository_url:
         raise NotFound("This draft is not complete. Start again with the repository.")
-    project = projects.create(actor, wish.project())
+    project = projects.create(actor, wish.project().model_copy(update={"team_id": team_id}))
     project.deploy_key = wish.public_key if wish.access == "key" else None
     project.framework = ""
     db.session.delete(draft)

@@ -12,7 +12,7 @@ from devflow.core.access import Actor, Permission
 from devflow.core.db import db
 from devflow.core.errors import NotFound
 from devflow.core.paging import Page, count_up_to, paginate
-from devflow.core.reach import reachable
+from devflow.core.reach import of_team, reachable
 from devflow.core.use_case import query
 from devflow.features.deployments.models import Deployment, Stage
 from devflow.features.deployments.rules.states import COARSE, FILTERS
@@ -46,17 +46,17 @@ def show(actor: Actor, deployment: Deployment) -> Deployment:
 
 
 @query(Permission.DEPLOYMENTS_READ)
-def search(actor: Actor, asked: DeploymentQuery) -> Page[Deployment]:
-    """Deployments the actor sees, newest first."""
-    return paginate(_matching(actor, asked).order_by(Deployment.id.desc()), asked)
+def search(actor: Actor, asked: DeploymentQuery, team_id: str | None = None) -> Page[Deployment]:
+    """Deployments the actor sees, newest first; with `team_id` those of one team."""
+    return paginate(_matching(actor, asked, team_id).order_by(Deployment.id.desc()), asked)
 
 
-def _matching(actor: Actor, asked: DeploymentQuery, *, any_status: bool = False) -> Select[Any]:
+def _matching(actor: Actor, asked: DeploymentQuery, team_id: str | None, *, any_status: bool = False) -> Select[Any]:
     rows = select(Deployment)
     if asked.project_id:
         rows = rows.where(Deployment.project_id == projects.find(actor, asked.project_id).id)
     else:
-        rows = rows.where(_mine(actor))
+        rows = rows.where(_mine(actor, team_id))
     if words := () if any_status else FILTERS[asked.status]:
         rows = rows.where(Deployment.status.in_(words)) if len(words) > 1 else rows.where(Deployment.status == words[0])
     if asked.branch:
@@ -74,8 +74,11 @@ def _matching(actor: Actor, asked: DeploymentQuery, *, any_status: bool = False)
     return rows
 
 
-def _mine(actor: Actor) -> ColumnElement[bool]:
-    return reachable(actor, Permission.DEPLOYMENTS_READ, Deployment.team_id, Deployment.project_id)
+def _mine(actor: Actor, team_id: str | None = None) -> ColumnElement[bool]:
+    place = (Deployment.team_id, Deployment.project_id)
+    if team_id is not None:
+        return of_team(actor, Permission.DEPLOYMENTS_READ, team_id, *place)
+    return reachable(actor, Permission.DEPLOYMENTS_READ, *place)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -83,18 +86,18 @@ def _utc(moment: datetime) -> datetime:
 
 
 @query(Permission.DEPLOYMENTS_READ)
-def counts(actor: Actor, asked: DeploymentQuery) -> dict[str, int]:
+def counts(actor: Actor, asked: DeploymentQuery, team_id: str | None = None) -> dict[str, int]:
     """How many there are of each status, for the filter; capped as a page's total is."""
-    rows = _matching(actor, asked, any_status=True)
+    rows = _matching(actor, asked, team_id, any_status=True)
     words = ("queued", "building", "success", "failed", "cancelled")
     found = {w: count_up_to(rows.where(Deployment.status.in_(FILTERS[w])), 1001) for w in words}
     return {"all": sum(found.values()), **found}
 
 
 @query(Permission.DEPLOYMENTS_READ)
-def recent(actor: Actor, limit: int = 5) -> list[Deployment]:
-    """The newest deployments the actor sees."""
-    rows = select(Deployment).where(_mine(actor)).order_by(Deployment.id.desc()).limit(limit)
+def recent(actor: Actor, limit: int = 5, team_id: str | None = None) -> list[Deployment]:
+    """The newest deployments the actor sees; with `team_id` those of one team."""
+    rows = select(Deployment).where(_mine(actor, team_id)).order_by(Deployment.id.desc()).limit(limit)
     return list(db.session.scalars(rows))
 
 

@@ -1,0 +1,118 @@
+"""Make, rename and delete teams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete as remove
+from sqlalchemy import select, update
+
+from devflow.core.access import Actor, Permission
+from devflow.core.clock import now
+from devflow.core.db import db
+from devflow.core.epoch import rights_changed
+from devflow.core.errors import Conflict, Invalid
+from devflow.core.use_case import emit, use_case
+from devflow.features.accounts.service import people
+from devflow.features.audit import service as audit
+from devflow.features.roles.service import forgetting
+from devflow.features.teams.events import TeamDeleted
+from devflow.features.teams.models import Member, Team
+from devflow.features.teams.rules import slug_from
+from devflow.features.teams.schemas import TeamIn, TeamPatch
+from devflow.features.teams.service.finding import hold
+
+
+@use_case(Permission.TEAMS_CREATE)
+def ensure_personal(actor: Actor, user_id: str, name: str) -> Team | None:
+    """Everybody has a team of their own; made once. None when the account is gone by now."""
+    team = db.session.scalar(select(Team).where(Team.personal_of == user_id))
+    user = people.by_id(user_id)
+    if team is None and user is not None:
+        team = _add(Team(name=name, slug=free_slug(name), personal_of=user_id), user)
+    return team
+
+
+@use_case(Permission.TEAMS_CREATE)
+def create(actor: Actor, data: TeamIn) -> Team:
+    """A new team, owned by whoever makes it."""
+    if data.slug is not None:
+        _check_free(data.slug)
+    team = _add(Team(name=data.name, slug=data.slug or free_slug(data.name)), people.find(actor.id))
+    audit.record(actor, "team.created", team)
+    return team
+
+
+def _add(team: Team, owner: Any) -> Team:
+    db.session.add(team)
+    db.session.flush()
+    db.session.add(
+        Member(
+            team_id=team.id, user_id=owner.id, email=owner.email, name=owner.name, role="owner", joined_at=now(),
+        )
+    )  # fmt: skip
+    db.session.flush()
+    return team
+
+
+def free_slug(name: str) -> str:
+    """A slug from a team's name that no other team has."""
+    first = slug_from(name)
+    taken = set(db.session.scalars(select(Team.slug).where(Team.slug.startswith(first, autoescape=True))))
+    slug, number = first, 1
+    while slug in taken:
+        number += 1
+        slug = f"{first[:56]}-{number}"
+    return slug
+
+
+def _check_free(slug: str) -> None:
+    if db.session.scalar(select(Team.id).where(Team.slug == slug)) is not None:
+        raise Conflict(f"The short name {slug} is taken. Choose another one.")
+
+
+@use_case(Permission.TEAMS_UPDATE, on=hold)
+def change(actor: Actor, team: Team, data: TeamPatch) -> Team:
+    """Change the fields that were sent."""
+    after = data.model_dump(exclude_unset=True, exclude_none=True)
+    changes = audit.difference({key: getattr(team, key) for key in after}, after)
+    if "slug" in changes:
+        _check_free(after["slug"])
+    for key, value in after.items():
+        setattr(team, key, value)
+    if changes:
+        audit.record(actor, "team.updated", team, changes)
+    return team
+
+
+@use_case(Permission.TEAMS_DELETE, on=hold, fresh=True)
+def delete(actor: Actor, team: Team, confirm: str) -> None:
+    """Delete a team with all it owns. Whoever asks has to write its name, or its slug."""
+    if team.is_personal:
+        raise Conflict(f"{team.name} is somebody's own team. It goes when their account is deleted.")
+    if confirm.strip() not in (team.name, team.slug):
+        text = "Write the name of the team to delete it."
+        raise Invalid(text, {"confirm": [text]})
+    close(actor, team)
+
+
+def close(actor: Actor, team: Team) -> None:
+    """Let a team disappear at once, in the running transaction; its things go when others hear of it."""
+    audit.record(actor, "team.deleted", team)
+    team.deleted_at = now()
+    team.slug = f"deleted-{team.id}"  # the name is free from now on
+    db.session.execute(update(Member).where(Member.team_id == team.id).values(digest=None))
+    forgetting.forget_team(team.id)
+    emit(TeamDeleted(team.id))
+    rights_changed()
+
+
+def closing() -> list[str]:
+    """Teams that are gone for everybody while their things are still there."""
+    return list(db.session.scalars(select(Team.id).where(Team.deleted_at.is_not(None)).order_by(Team.id)))
+
+
+@use_case(Permission.TEAMS_DELETE)
+def forget(actor: Actor, team_id: str) -> None:
+    """Drop what is left of a deleted team, once all its things are gone."""
+    db.session.execute(remove(Team).where(Team.id == team_id, Team.deleted_at.is_not(None)))
