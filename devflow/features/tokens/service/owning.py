@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
 
 from sqlalchemy import and_, not_, or_, select, update
 
@@ -92,7 +91,7 @@ def create(actor: Actor, data: TokenIn, max_days: int) -> Made:
         allowed_ips=_networks(data.allowed_ips),
         expires_at=_end(actor, 0 if data.never else data.expires_in_days, max_days),
     )
-    _no_wider(actor, token)
+    _no_wider(actor, token, _own_end(actor))
     value = _new_value(token)
     told = {"scopes": token.scopes, "expires_at": iso(token.expires_at), "value": audit.CHANGED}
     limits = {"project_ids": project_ids, "allowed_ips": token.allowed_ips}
@@ -103,14 +102,14 @@ def create(actor: Actor, data: TokenIn, max_days: int) -> Made:
 @use_case(P.TOKENS_MANAGE, fresh=True)
 def rotate(actor: Actor, token_id: str, data: RotateIn, max_days: int) -> Made:
     """A new value for the same token; the old ones work until the grace ends. Two at once take turns."""
-    token = _locked(actor, token_id)
+    token, until = _locked(actor, token_id), _own_end(actor)
     if token.revoked_at:
         raise Conflict("This token is revoked. Make a new one instead.", code="INVALID_STATE")
     if data.expires_in_days is not None:
         token.expires_at, token.reminded_days = _end(actor, data.expires_in_days, max_days), None
     if token.expires_at and token.expires_at <= now():
         raise Conflict("This token has expired. Rotate it with a new end (expires_in_days).", code="INVALID_STATE")
-    _no_wider(actor, token)
+    _no_wider(actor, token, until)
     token.rotated_at = now()
     ends = token.rotated_at + timedelta(hours=data.grace_hours)
     older = update(TokenValue).where(TokenValue.token_id == token.id)
@@ -171,20 +170,18 @@ def _within_own_rights(actor: Actor, scopes: Sequence[str]) -> None:
         raise Forbidden(text, permission=P.TOKENS_MANAGE.value, scope=scope)
 
 
-def _no_wider(actor: Actor, token: ApiToken) -> None:
-    """A token deals only with tokens that are no wider than itself."""
-    if actor.token_id is None:
-        return
-    own = db.session.get(ApiToken, actor.token_id)
+def _no_wider(actor: Actor, token: ApiToken, until: datetime | None = None) -> None:
+    """A token deals only with tokens that are no wider than itself; where it gets a value, that one ends by `until`."""
     allowed = rules.cap(token.scopes, token.team_id, token.project_ids)
     width = rules.Width(allowed, token.team_id, frozenset(token.project_ids), token.expires_at)
-    if own is None or not width.fits(actor, own.expires_at):
-        _refuse_wider()
+    if not width.fits(actor, until):
+        text = "A token can only make or change tokens that allow no more, reach no further and last no longer."
+        raise Forbidden(text, code="AUTHORIZATION_FAILED", permission=P.TOKENS_MANAGE.value)
 
 
-def _refuse_wider() -> NoReturn:
-    text = "A token can only make or change tokens that allow no more, reach no further and last no longer than itself."
-    raise Forbidden(text, code="AUTHORIZATION_FAILED", permission=P.TOKENS_MANAGE.value)
+def _own_end(actor: Actor) -> datetime | None:
+    """When the token ends that the actor came with; None without one, or when it never does."""
+    return find(actor, actor.token_id).expires_at if actor.token_id else None
 
 
 def _places(actor: Actor, data: TokenIn) -> tuple[str | None, list[str]]:
@@ -215,8 +212,8 @@ def _end(actor: Actor, days: int | None, max_days: int) -> datetime | None:
         text = f"At most {max_days} days."
         raise Invalid(text, {"expires_in_days": [text]})
     ends = now() + timedelta(days=min(DEFAULT_DAYS, max_days) if days is None else days)
-    own = db.session.get(ApiToken, actor.token_id) if actor.token_id and days is None else None
-    return min(ends, own.expires_at) if own and own.expires_at else ends
+    own = _own_end(actor) if days is None else None
+    return min(ends, own) if own else ends
 
 
 def _new_value(token: ApiToken) -> str:
