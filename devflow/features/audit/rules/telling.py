@@ -69,6 +69,32 @@ def words(action: str) -> str:
     return action.replace(".", " ").replace("_", " ").replace(":", " ").capitalize()
 
 
+def difference_lines(details: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What changed as lines of a diff: `("-", "branch: main")`, `("+", …)`, `("~", …)` for what is not shown."""
+    lines: list[tuple[str, str]] = []
+    for field, value in details.items():
+        name = _field(field)
+        if isinstance(value, list) and len(value) == 2:
+            before, after = value
+            lines += [("-", f"{name}: {_shown(before)}")] if before not in (None, "", [], {}) else []
+            lines += [("+", f"{name}: {_shown(after)}")] if after not in (None, "", [], {}) else []
+            if not (before or after):
+                lines.append(("~", f"{name}: {_shown(before)} → {_shown(after)}"))
+        elif value in ("changed", "deleted"):
+            lines.append(("~" if value == "changed" else "-", f"{name} {value}"))
+        else:
+            lines.append(("", f"{name}: {_shown(value)}"))
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
 def _plainly(action: str, name: str, changes: Mapping[str, Any]) -> str:
     noun, _, verb = action.partition(".")
     thing = f"the {_NOUNS.get(noun, noun.replace('_', ' '))} {name}".rstrip()
@@ -82,12 +108,17 @@ def _plainly(action: str, name: str, changes: Mapping[str, Any]) -> str:
 
 def _fields(changes: Mapping[str, Any]) -> str:
     """`branch, port and 2 more of `; nothing when no field is known."""
-    names = [field.replace("_", " ") for field in changes]
+    names = [_field(field) for field in changes]
     if not names:
         return ""
     if len(names) > 3:
         return f"{', '.join(names[:2])} and {len(names) - 2} more of "
     return f"{' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))} of "
+
+
+def _field(name: str) -> str:
+    """A field for people; the name of a variable stays as it is written."""
+    return name.partition(".")[2] if name.startswith("environment.") else name.replace("_", " ")
 
 
 def _new(value: Any) -> str:

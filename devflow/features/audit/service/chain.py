@@ -13,10 +13,11 @@ from devflow.core.access import SYSTEM, Actor, Permission
 from devflow.core.crypto import link
 from devflow.core.db import db
 from devflow.core.errors import Cancelled, Invalid
-from devflow.core.use_case import query, use_case
+from devflow.core.use_case import query, refusal, use_case
 from devflow.features.audit.models import Entry, Head
 from devflow.features.audit.rules.faults import Fault, Verdict, broken_link
 from devflow.features.audit.rules.sealing import FIELDS, sealed_text
+from devflow.features.audit.service.reading import sees_all
 from devflow.features.audit.service.writing import noted
 
 CHUNK = 2000
@@ -149,9 +150,11 @@ def _read(line: str) -> Mapping[str, Any] | None:
     return row if whole and isinstance(row["number"], int | None) else None
 
 
-@query(Permission.PLATFORM_MANAGE)
+@query(Permission.AUDIT_READ)
 def state(actor: Actor) -> dict[str, Any]:
-    """Where the chain ends, and what the latest check said."""
+    """Where the chain ends, and what the latest check said; for those who may read all of it."""
+    if not sees_all(actor):
+        raise refusal(actor, Permission.AUDIT_READ)
     number, value = head()
     latest = select(Entry).where(Entry.action == "audit.verified").order_by(Entry.id.desc()).limit(1)
     return {"number": number, "hash": value, "check": db.session.scalar(latest)}

@@ -44,9 +44,7 @@ def of_user(actor: Actor, user_id: str, asked: UserAuditQuery) -> CursorPage[Ent
     theirs = select(Entry).where(Entry.actor_id == user_id)
     if user_id != actor.id:
         theirs = theirs.where(_visible(actor) if actor.may(Permission.AUDIT_READ) else false())
-        known = _sees_all(actor) and db.session.scalar(
-            select(exists(select(_users.c.id).where(_users.c.id == user_id)))
-        )
+        known = sees_all(actor) and db.session.scalar(select(exists(select(_users.c.id).where(_users.c.id == user_id))))
         if not known and db.session.scalar(theirs.with_only_columns(Entry.id).limit(1)) is None:
             raise NotFound("There is no such person among those whose acts you may see.")
     return _page(_filtered(theirs, asked), asked)
@@ -82,15 +80,27 @@ def matching(actor: Actor, asked: AuditQuery) -> Select[Any]:
     return _filtered(rows, asked)
 
 
-def _sees_all(actor: Actor) -> bool:
-    whole = actor.only_teams is None and Permission.AUDIT_READ in actor.platform
+def sees_all(actor: Actor) -> bool:
+    """May this actor read the audit of the whole instance?"""
+    whole = actor.only_teams is None and actor.only_projects is None and Permission.AUDIT_READ in actor.platform
     return actor.everything or (whole and not actor.capped(Permission.AUDIT_READ))
+
+
+def kinds() -> list[str]:
+    """The kinds of things there are entries about, by jumping from one to the next in the index."""
+    found: list[str] = []
+    while True:
+        after = select(func.min(Entry.object_type)).where(Entry.object_type > (found[-1] if found else ""))
+        kind = db.session.scalar(after)
+        if kind is None:
+            return found
+        found.append(kind)
 
 
 def _visible(actor: Actor) -> ColumnElement[bool]:
     if actor.only_projects is not None:
         raise Forbidden("This token is limited to some projects, but the audit is of whole teams. Use another token.")
-    if _sees_all(actor):
+    if sees_all(actor):
         return true()
     if actor.only_teams is not None and Permission.AUDIT_READ in actor.platform:
         return Entry.team_id.in_(sorted(actor.only_teams))
