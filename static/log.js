@@ -1,18 +1,22 @@
 /* The log of a deployment. Lines live in an array; the page holds only the blocks of lines that are near the window,
-   so a log of any length opens at once. Groups are the steps; a block is BLOCK neighbouring lines of one group. */
+   so a log of any length opens at once. Groups are the steps; a block is BLOCK neighbouring lines of one group.
+   A long log begins near its end: the socket brings what follows `data-since`, and what came before is fetched behind
+   that, newest first, and put in front slice by slice. */
 (() => {
   const box = document.getElementById("log")
   if (!box) return
-  const { ansi, copy, lasting, spell, tell, toast } = globalThis.devflow
+  const { ansi, copy, lasting, logParts, spell, tell, toast } = globalThis.devflow
+  const { Lines, fillUp, finder } = logParts
   const BLOCK = 200, SHORT = 12, LINE = 20.4
   const LEVELS = { command: "cmd", debug: "dim", success: "ok", warning: "warn", error: "error" }
   const $ = selector => box.querySelector(selector)
   const view = $(".view"), icons = document.documentElement.dataset.icons
-  const lines = [], groups = new Map(), byBlock = new WeakMap()
+  const groups = new Map(), byBlock = new WeakMap()
   const count = { warn: 0, error: 0 }
-  let last = Number(box.dataset.since) || 0
+  const lines = new Lines(Number(box.dataset.since) || 0)
+  const line = seq => lines.at(seq)
   let active = box.dataset.active !== undefined, outcome = box.dataset.status
-  let follow = active, onlyTrouble = false, firstError = -1
+  let follow = active, onlyTrouble = false, firstError = 0
   let wanted = Number(/^#L(\d+)$/.exec(location.hash)?.[1]) || 0, marked = wanted
 
   /* ---------- groups and blocks ---------- */
@@ -22,23 +26,29 @@
     el.innerHTML = `<summary>${use("chevron-right", "ic chev")}<span class="contents" data-s="building">${use("st-run", "glyph")}</span><span class="truncate"></span><span class="meta"><span></span><span></span></span></summary><div class="lines"></div>`
     const [, state, title, meta] = el.firstElementChild.children
     title.textContent = step ? step[0].toUpperCase() + step.slice(1) : "Log"
-    const group = { el, state, meta, body: el.lastElementChild, total: 0, shown: [], blocks: [], from: 0, to: 0, errors: 0, touched: false }
+    const group = { el, state, meta, body: el.lastElementChild, total: 0, blocks: [], from: 0, to: 0, errors: 0, touched: false }
     el.open = true
     el.addEventListener("click", e => { if (e.target.closest("summary")) group.touched = true })
-    const running = [...groups.values()].at(-1)
     groups.set(step, group)
     view.insertBefore(el, $(".tailing"))
-    if (running) dress(running, false)
     return group
+  }
+  const dressAll = () => {
+    const order = [...groups.values()]
+    order.forEach((group, k) => dress(group, k === order.length - 1))
+    return order
   }
   const dress = (group, isLast) => {
     const state = isLast && active ? "building" : isLast && outcome === "failed" ? "failed" : isLast && outcome === "cancelled" ? "cancelled" : "success"
-    if (group.state.dataset.s !== state) {
-      group.state.dataset.s = state
-      group.state.innerHTML = use(state === "building" ? "st-run" : `st-${state}`, "glyph")
+    if (group.state.dataset.s !== state || group.older) {
       // A finished step folds itself away, unless it is short, went wrong or somebody opened it.
       if (!group.touched && state === "success" && (follow || !active)) group.el.open = group.total <= SHORT || group.errors > 0
       if (!group.touched && state === "failed") group.el.open = true
+      group.older = false
+    }
+    if (group.state.dataset.s !== state) {
+      group.state.dataset.s = state
+      group.state.innerHTML = use(state === "building" ? "st-run" : `st-${state}`, "glyph")
     }
     group.meta.children[0].textContent = `${group.total.toLocaleString("en")} line${group.total === 1 ? "" : "s"}`
     const seconds = (group.to - group.from) / 1000
@@ -51,39 +61,54 @@
     if (box.dataset.nowrap !== undefined) return block.ids.length * LINE
     const columns = Math.max(20, Math.floor((width - (width < 700 ? 56 : 150)) / 7.2))
     let rows = 0
-    for (const i of block.ids) rows += Math.max(1, Math.ceil(lines[i].text.length / columns))
+    for (const i of block.ids) rows += Math.max(1, Math.ceil(line(i).text.length / columns))
     return rows * LINE
   }
-  const makeBlock = group => {
-    const el = document.createElement("div")
-    const block = { group, el, ids: [], drawn: 0, live: false }
-    byBlock.set(el, block)
-    group.blocks.push(block)
-    group.body.append(el)
-    watcher.observe(el)
+  const makeBlock = (group, ids = []) => {
+    const block = { group, el: document.createElement("div"), ids, drawn: 0, live: false }
+    byBlock.set(block.el, block)
     return block
   }
   const show = (group, i) => {
-    group.shown.push(i)
     let block = group.blocks.at(-1)
-    if (!block || block.ids.length === BLOCK) block = makeBlock(group)
+    if (!block || block.ids.length >= BLOCK) {
+      group.blocks.push(block = makeBlock(group))
+      group.body.append(block.el)
+      watcher.observe(block.el)
+    }
     block.ids.push(i)
     return block
   }
+  const showBefore = (group, ids) => {
+    const made = []
+    for (let end = ids.length; end > 0; end -= BLOCK) made.unshift(makeBlock(group, ids.slice(Math.max(0, end - BLOCK), end)))
+    for (const block of made) block.el.style.height = `${guess(block)}px`
+    group.blocks = made.concat(group.blocks)
+    group.body.prepend(...made.map(block => block.el))
+    for (const block of made) watcher.observe(block.el)
+  }
+  /* Where a line is shown, if it is. */
+  const placeOf = seq => {
+    const { blocks } = line(seq).group
+    let low = 0, high = blocks.length
+    while (low < high) { const mid = (low + high) >> 1; blocks[mid].ids.at(-1) < seq ? (low = mid + 1) : (high = mid) }
+    const at = blocks[low]?.ids.indexOf(seq) ?? -1
+    return at < 0 ? undefined : [blocks[low], at]
+  }
   const makeLine = i => {
-    const line = lines[i], el = document.createElement("div")
+    const { level, at: time, raw } = line(i), el = document.createElement("div")
     el.className = "ln"
-    if (line.level) el.dataset.l = line.level
-    if (line.seq === marked) el.dataset.target = ""
-    const number = document.createElement("a"), time = document.createElement("time"), text = document.createElement("span")
-    number.href = `#L${line.seq}`
+    if (level) el.dataset.l = level
+    if (i === marked) el.dataset.target = ""
+    const number = document.createElement("a"), clock = document.createElement("time"), text = document.createElement("span")
+    number.href = `#L${i}`
     number.tabIndex = -1
-    number.textContent = line.seq
-    const at = new Date(line.at)
-    time.textContent = at.toTimeString().slice(0, 8)
-    time.title = at.toISOString()
-    ansi.fill(text, line.raw)
-    el.append(number, time, text)
+    number.textContent = i
+    const at = new Date(time)
+    clock.textContent = at.toTimeString().slice(0, 8)
+    clock.title = at.toISOString()
+    ansi.fill(text, raw)
+    el.append(number, clock, text)
     return el
   }
   const draw = block => {
@@ -93,7 +118,7 @@
     for (let k = block.drawn; k < block.ids.length; k++) part.append(makeLine(block.ids[k]))
     block.drawn = block.ids.length
     block.el.append(part)
-    if (words) paintHits()
+    find.paint()
   }
   const rest = block => {
     if (!block.live) return
@@ -111,27 +136,75 @@
 
   /* ---------- lines come in ---------- */
   const grown = new Set()
-  const add = ([seq, at, level, , step, raw]) => {
+  const isTrouble = level => level === "warn" || level === "error"
+  const made = ([seq, at, level, , , raw], group) => {
     const name = LEVELS[level] ?? ""
-    const line = { seq, at, level: name, raw, text: ansi.plain(raw), group: undefined }
-    const i = lines.push(line) - 1
-    // What belongs to no step of its own stands with the step it came after.
-    const home = step || [...groups.keys()].at(-1) || ""
-    const group = (line.group = groups.get(home) ?? makeGroup(home))
     group.total++
-    group.from ||= at
-    group.to = at
-    if (name === "warn" || name === "error") count[name]++
-    if (name === "error") { group.errors++; if (firstError < 0) firstError = i }
-    if (!onlyTrouble || name === "warn" || name === "error") grown.add(show(group, i))
-    if (words) findIn(i)
+    if (isTrouble(name)) count[name]++
+    if (name === "error") group.errors++
+    return { seq, at, level: name, raw, text: ansi.plain(raw), group }
+  }
+  // What belongs to no step of its own stands with the step it came after.
+  let home = ""
+  const add = row => {
+    home = row[4] || home
+    const group = groups.get(home) ?? makeGroup(home)
+    const one = made(row, group)
+    lines.add(one)
+    group.from ||= one.at
+    group.to = one.at
+    if (one.level === "error") firstError ||= one.seq
+    if (!onlyTrouble || isTrouble(one.level)) grown.add(show(group, one.seq))
+    find.after(one)
+  }
+  /* Earlier lines, directly before `first`. Those whose step is not known yet wait for the slice before them. */
+  let orphans = []
+  const addBefore = rows => {
+    rows = rows.concat(orphans)
+    const known = rows[0][0] > 1 ? Math.max(0, rows.findIndex(row => row[4])) : 0
+    orphans = rows.slice(0, known)
+    const parts = new Map()
+    let step = ""
+    for (let k = known; k < rows.length; k++) {
+      step = rows[k][4] || step
+      const part = parts.get(step)
+      part ? part.push(rows[k]) : parts.set(step, [rows[k]])
+    }
+    const all = new Map()
+    for (const [step, part] of parts) {
+      const group = groups.get(step) ?? makeGroup(step)
+      all.set(step, group)
+      for (const row of part) lines.addBefore(made(row, group))
+      group.from = part[0][1]
+      group.to ||= part.at(-1)[1]
+      group.older = true
+    }
+    lines.first = rows[known][0]
+    for (const [step, part] of parts) {
+      const ids = []
+      for (const row of part) if (!onlyTrouble || isTrouble(line(row[0]).level)) ids.push(row[0])
+      showBefore(all.get(step), ids)
+      all.get(step).el.hidden = onlyTrouble && !all.get(step).blocks.length
+    }
+    inOrder(all)
+    dressAll()
+    const slice = rows.slice(known).map(row => line(row[0]))
+    firstError = slice.find(one => one.level === "error")?.seq ?? firstError
+    find.before(slice)
+  }
+  /* The steps of an earlier slice come before all that it does not know. */
+  const inOrder = earlier => {
+    const stood = [...groups.keys()]
+    const rest = [...groups].filter(([step]) => !earlier.has(step))
+    groups.clear()
+    for (const [step, group] of [...earlier, ...rest]) groups.set(step, group)
+    if (stood.join("\0") !== [...groups.keys()].join("\0")) view.prepend(...[...groups.values()].map(group => group.el))
   }
   let frame = 0
   const soon = () => { frame ||= requestAnimationFrame(settle) }
   const settle = () => {
     frame = 0
-    const order = [...groups.values()]
-    order.forEach((g, k) => dress(g, k === order.length - 1))
+    const order = dressAll()
     // Only the end is drawn now; the watcher draws what else is near the window.
     const tail = order.at(-1)?.blocks.at(-1)
     for (const block of grown) {
@@ -139,48 +212,62 @@
       else block.el.style.height = `${guess(block)}px`
     }
     grown.clear()
-    $("[data-lines]").textContent = `${lines.length.toLocaleString("en")} line${lines.length === 1 ? "" : "s"}`
+    const { first, last } = lines
+    $("[data-lines]").textContent = `${first > 1 ? `${(last - first + 1).toLocaleString("en")} of ` : ""}${last.toLocaleString("en")} line${last === 1 ? "" : "s"}`
     const trouble = [[count.error, "error"], [count.warn, "warning"]].filter(([n]) => n).map(([n, w]) => `${n.toLocaleString("en")} ${w}${n === 1 ? "" : "s"}`)
     $("[data-trouble]").textContent = trouble.join(", ")
-    $("[data-log=error]").hidden = firstError < 0
+    $("[data-log=error]").hidden = !firstError
     $(".tailing").hidden = !active
-    if (wanted && wanted <= last) goToLine(wanted)
+    if (wanted && wanted >= first && wanted <= last) goToLine(wanted)
     else if (follow) end()
-    tally()
+    find.tally()
   }
   let gap = 0
   const take = batch => {
-    const first = batch[0]?.[0]
-    if (first === undefined) return
-    if (first > last + 1 && gap !== first) { gap = first; link.again(); return }
-    for (const line of batch) if (line[0] > last) { add(line); last = line[0] }
+    const from = batch[0]?.[0]
+    if (from === undefined) return
+    if (from > lines.last + 1 && gap !== from) { gap = from; link.again(); return }
+    for (const row of batch) if (row[0] > lines.last) add(row)
     soon()
+    fill()
   }
+
+  /* ---------- earlier lines ---------- */
+  /* What stands in the window stays where it is while the page grows above it. */
+  const holding = act => {
+    const edge = view.getBoundingClientRect().top
+    const seen = el => { const r = el.getBoundingClientRect(); return r.height && r.bottom > edge }
+    const anchor = !follow && view.scrollTop > 0 && [...view.querySelectorAll(".lines > div")].find(seen)
+    const top = anchor && anchor.getBoundingClientRect().top
+    act()
+    if (anchor) view.scrollTop += anchor.getBoundingClientRect().top - top
+  }
+  let filling
+  const fill = () => (filling ??= fillUp(box.dataset.earlier, lines, rows => { holding(() => addBefore(rows)); soon() }, () => { orphans = [] }).then(whole => {
+    if (whole) showFailure()
+    else toast("The earlier lines of this log could not be loaded. Reload the page to try again.", "error")
+  }))
 
   /* ---------- moving ---------- */
   let meant = 0
   const end = () => { view.scrollTop = view.scrollHeight }
-  const reveal = i => {
-    const line = lines[i], group = line.group
-    let at = group.shown.indexOf(i)
-    if (at < 0) { trouble(false); at = group.shown.indexOf(i) }
+  const reveal = seq => {
+    if (!placeOf(seq)) trouble(false)
+    const [block, at] = placeOf(seq)
     setFollow(false)
-    group.el.open = true
-    const block = group.blocks[Math.floor(at / BLOCK)]
+    block.group.el.open = block.group.touched = true
     draw(block)
-    const el = block.el.children[at % BLOCK]
+    const el = block.el.children[at]
     const centre = () => { const a = el.getBoundingClientRect(), b = view.getBoundingClientRect(); view.scrollTop += a.top - b.top - b.height / 2 + a.height / 2 }
     centre()
     requestAnimationFrame(() => { if (el.isConnected) centre() })
     return el
   }
   const goToLine = seq => {
-    wanted = 0
+    wanted = seq < lines.first ? seq : 0
     marked = seq
     box.querySelectorAll("[data-target]").forEach(n => n.removeAttribute("data-target"))
-    let low = 0, high = lines.length
-    while (low < high) { const mid = (low + high) >> 1; lines[mid].seq < seq ? (low = mid + 1) : (high = mid) }
-    if (lines[low]?.seq === seq) reveal(low).dataset.target = ""
+    if (seq >= lines.first && seq <= lines.last) reveal(seq).dataset.target = ""
   }
   const setFollow = on => {
     follow = on
@@ -208,85 +295,41 @@
     for (const g of groups.values()) {
       g.blocks.forEach(b => watcher.unobserve(b.el))
       g.body.replaceChildren()
-      g.shown = []
       g.blocks = []
       g.el.hidden = on
     }
-    lines.forEach((line, i) => { if (!on || line.level === "warn" || line.level === "error") { line.group.el.hidden = false; show(line.group, i) } })
-    if (on) for (const g of groups.values()) if (g.shown.length) g.el.open = true
+    for (const { seq, level, group } of lines) {
+      if (!on || isTrouble(level)) { group.el.hidden = false; show(group, seq) }
+    }
+    if (on) for (const g of groups.values()) if (g.blocks.length) g.el.open = true
     measure()
     view.scrollTop = 0
-    if (words) search(words)
+    find.again()
   }
 
-  /* ---------- search: over the array, shown with the highlight API ---------- */
-  let words = "", hits = [], at = 0
-  const findIn = i => {
-    if (onlyTrouble && !/warn|error/.test(lines[i].level)) return
-    const text = lines[i].text.toLowerCase()
-    for (let p = text.indexOf(words); p >= 0; p = text.indexOf(words, p + words.length)) hits.push({ i, p })
-  }
-  const tally = () => { $("[data-found]").textContent = words ? `${hits.length ? (at + 1).toLocaleString("en") : 0}/${hits.length.toLocaleString("en")}` : "" }
-  const search = text => {
-    words = text.trim().toLowerCase()
-    hits = []
-    at = 0
-    if (words) for (let i = 0; i < lines.length; i++) findIn(i)
-    if (hits.length) reveal(hits[0].i)
-    paintHits()
-    tally()
-  }
-  const step = by => {
-    if (!hits.length) return
-    at = (at + by + hits.length) % hits.length
-    reveal(hits[at].i)
-    paintHits()
-    tally()
-  }
-  const range = (el, from, length) => {
-    const found = new Range(), walk = document.createTreeWalker(el, NodeFilter.SHOW_TEXT)
-    let passed = 0, started = false
-    while (walk.nextNode()) {
-      const node = walk.currentNode, here = passed + node.length
-      if (!started && from < here) { found.setStart(node, from - passed); started = true }
-      if (started && from + length <= here) { found.setEnd(node, from + length - passed); return found }
-      passed = here
-    }
-  }
-  const paintHits = () => {
-    if (!globalThis.CSS?.highlights) return
-    const all = [], now = []
-    const current = hits[at]
-    if (words) eachBlock(b => {
-      if (b.live) b.ids.slice(0, b.drawn).forEach((i, k) => {
-        const text = lines[i].text.toLowerCase()
-        for (let p = text.indexOf(words); p >= 0; p = text.indexOf(words, p + words.length)) {
-          const r = range(b.el.children[k].lastElementChild, p, words.length)
-          if (r) (current?.i === i && current.p === p ? now : all).push(r)
-        }
-      })
-    })
-    CSS.highlights.set("find", new Highlight(...all))
-    CSS.highlights.set("find-now", new Highlight(...now))
-  }
-  let typing
-  $("#find").addEventListener("input", e => { clearTimeout(typing); typing = setTimeout(() => search(e.target.value), 80) })
-  $("#find").addEventListener("keydown", e => {
-    if (e.key === "Enter") { e.preventDefault(); step(e.shiftKey ? -1 : 1) }
-    if (e.key === "Escape") { e.target.value = ""; search("") }
+  /* ---------- search ---------- */
+  const find = finder(box, lines, {
+    counts: ({ level }) => !onlyTrouble || isTrouble(level),
+    reveal: seq => reveal(seq),
+    drawn: act => eachBlock(b => { if (b.live) b.ids.slice(0, b.drawn).forEach((i, k) => act(line(i), b.el.children[k])) }),
   })
 
   /* ---------- buttons ---------- */
-  const text = () => lines.map(l => `${new Date(l.at).toISOString().slice(11, 19)} ${l.text}`).join("\n")
+  const copyAll = async () => {
+    await filling
+    let all = ""
+    for (const { at, text } of lines) all += `${new Date(at).toISOString().slice(11, 19)} ${text}\n`
+    await copy(all.slice(0, -1), "Log copied")
+  }
   const acts = {
     pause: () => setFollow(!follow),
-    end: () => { const g = [...groups.values()].at(-1); if (!g) return; if (active) setFollow(true); else { reveal(g.shown.at(-1)); end() } },
+    end: () => { const g = [...groups.values()].at(-1); if (!g) return; if (active) setFollow(true); else { const block = g.blocks.at(-1); if (block) reveal(block.ids.at(-1)); end() } },
     level: b => trouble(b.getAttribute("aria-pressed") !== "true"),
     error: () => { const el = reveal(firstError); view.focus({ preventScroll: true }); el.animate?.([{ outline: "2px solid var(--err-fill)" }, { outline: "2px solid transparent" }], 1200) },
     wrap: b => { b.setAttribute("aria-pressed", !box.toggleAttribute("data-nowrap")); measure(); if (follow) end() },
-    copy: () => copy(text(), "Log copied"),
-    next: () => step(1),
-    previous: () => step(-1),
+    copy: copyAll,
+    next: () => find.step(1),
+    previous: () => find.step(-1),
   }
   box.addEventListener("click", e => {
     const button = e.target.closest("[data-log]")
@@ -318,12 +361,20 @@
     say("done", "Complete")
     setFollow(false)
     settle()
-    if (outcome === "failed" && firstError >= 0 && !wanted && !marked && !watched) reveal(firstError)
+    over = !watched
+    showFailure()
     if (watched) changed()
     link.stop()
   }
+  /* Who opens a failed deployment sees its first error, and once more if an earlier one came to light meanwhile. */
+  let over = false, failure = 0
+  const showFailure = () => {
+    if (!over || outcome !== "failed" || !firstError || failure === firstError || marked || meant || find.on) return
+    failure = firstError
+    reveal(firstError)
+  }
   let lost = false, poll, seen = box.dataset.seen
-  const link = lasting(() => { const url = new URL(box.dataset.url, location.href); url.searchParams.set("since", last); return url.href }, {
+  const link = lasting(() => { const url = new URL(box.dataset.url, location.href); url.searchParams.set("since", lines.last); return url.href }, {
     message(data) {
       if (data.type === "lines") take(data.lines)
       else if (data.type === "status_update") {
@@ -339,7 +390,7 @@
       clearInterval(poll)
       if (state === "live") { say("live", active ? "Live" : "Loading"); if (lost) changed(); lost = false }
       if (state === "connecting") say(lost ? "waiting" : "connecting", lost ? "Reconnecting" : "Connecting")
-      if (state === "waiting") { lost = true; say("waiting", `Reconnecting in ${seconds} s`); if (active) poll = setInterval(changed, 5000) }
+      if (state === "waiting") { lost = true; say("waiting", `Reconnecting in ${seconds} s`); fill(); if (active) poll = setInterval(changed, 5000) }
     },
     closed: event => { if (!active && event.code === 1000) { finish(); return true } return false },
   })

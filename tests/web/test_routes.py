@@ -64,6 +64,7 @@ PAGES: dict[str, str | Permission] = {
     "deployments.index": P.DEPLOYMENTS_READ,
     "deployments.show": P.DEPLOYMENTS_READ,
     "deployments.log": P.DEPLOYMENTS_READ,
+    "deployments.earlier": P.DEPLOYMENTS_READ,
     "deployments.cancel": P.DEPLOYMENTS_CANCEL,
     "deployments.redeploy": P.DEPLOYMENTS_CREATE,
     "deployments.rollback": P.DEPLOYMENTS_CREATE,

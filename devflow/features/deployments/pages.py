@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, url_for
+from flask import Blueprint, Response, url_for
 from flask.typing import ResponseReturnValue
 
 from devflow.core.settings import Settings
 from devflow.features.deployments.models import Deployment
 from devflow.features.deployments.rules import telling
-from devflow.features.deployments.schemas import DeploymentQuery, RedeployIn, RollbackIn
+from devflow.features.deployments.schemas import DeploymentQuery, EarlierQuery, RedeployIn, RollbackIn
 from devflow.features.deployments.service import finding, running, starting
 from devflow.features.projects import service as projects
 from devflow.features.settings import service as platform
@@ -62,7 +62,8 @@ def show(deployment_id: str) -> ResponseReturnValue:
         "usual_seconds": finding.usual_seconds(project.id),
         "log_stream_url": url_for("api.deployment_sockets.log_stream", deployment_id=deployment.id, batch=1),
         "log_download_url": url_for("deployments.log", deployment_id=deployment.id),
-        "since": 0,
+        "log_earlier_url": url_for("deployments.earlier", deployment_id=deployment.id),
+        "since": finding.opening(deployment, port(Logs)),
     }
     return render("deployments/show.html", **context)
 
@@ -77,6 +78,16 @@ def _env_changes(deployment: Deployment, live: Deployment | None) -> list[dict[s
 def log(deployment_id: str) -> ResponseReturnValue:
     deployment = finding.show(actor(), deployment_id)
     return download(finding.log_text(deployment, port(Logs)), f"{deployment.repo}-{deployment.number}.log")
+
+
+@bp.get("/<deployment_id>/earlier")
+def earlier(deployment_id: str) -> ResponseReturnValue:
+    """What the page fetches behind the end of a long log: slices of lines, the last one first, each a line of JSON."""
+    deployment = finding.show(actor(), deployment_id)
+    slices = finding.earlier(deployment, port(Logs), filters(EarlierQuery).before)
+    return Response(
+        map(telling.as_rows, slices), mimetype="application/x-ndjson", headers={"Cache-Control": "no-store"}
+    )
 
 
 @bp.post("/<deployment_id>/cancel")

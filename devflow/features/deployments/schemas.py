@@ -102,6 +102,10 @@ class LogQuery(Input):
     limit: int = Field(100, ge=1)
 
 
+class EarlierQuery(Input):
+    before: int = Field(ge=1, le=1_000_000_000_000)
+
+
 class RecentQuery(Input):
     limit: int = Field(5, ge=1, le=50)
 

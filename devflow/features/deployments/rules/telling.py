@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+
 from devflow.core.settings import Settings
+from devflow.ports.logs import Line
 
 _TRIGGERS = {
     "api": "The API",
@@ -29,6 +32,11 @@ def steps(stages: Iterable[Any], status: str) -> list[dict[str, Any]]:
             {"name": stage.name, "status": state, "seconds": stage.seconds, "expected": EXPECTED.get(stage.step)}
         )
     return shown
+
+
+def as_rows(lines: Iterable[Line]) -> bytes:
+    """Lines as our own page takes them, on one line of text."""
+    return orjson.dumps(list(map(tuple, lines)), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def facts(deployment: Any, project: Any, settings: Settings) -> list[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,11 @@ from devflow.features.projects import service as projects
 from devflow.ports.logs import Line, Logs
 
 PRODUCTION = "production"
+OPENING = 2000
+"""Lines a page of a log begins with."""
+
+SLICE = 2000
+"""Lines that follow at once, backwards; a browser files so many without being felt."""
 
 
 def find(actor: Actor, key: str) -> Deployment:
@@ -289,6 +294,23 @@ def log_text(deployment: Deployment, store: Logs) -> Iterator[str]:
     while chunk := store.read(deployment.log_stream, since, 5000):
         since = chunk[-1].seq
         yield "".join(f"[{stamp(deployment, line.at)}] {line.message}\n" for line in chunk)
+
+
+def opening(deployment: Deployment, store: Logs, lines: int = OPENING) -> int:
+    """After which line a page begins to show a log: near the end of a long one, where a line names its step."""
+    last = store.last_seq(deployment.log_stream)
+    if last <= 2 * lines:
+        return 0
+    found = store.tail(deployment.log_stream, lines)
+    return next((line.seq for line in found if line.step), last - lines + 1) - 1
+
+
+def earlier(deployment: Deployment, store: Logs, before: int) -> Iterator[Sequence[Line]]:
+    """All lines before this one: the last slice first, each in order."""
+    upto = min(before - 1, store.last_seq(deployment.log_stream))
+    while upto > 0 and (slice := store.read(deployment.log_stream, max(0, upto - SLICE), min(SLICE, upto))):
+        yield slice
+        upto = slice[0].seq - 1
 
 
 def last_lines(deployment: Deployment, store: Logs, limit: int = 1000) -> list[dict[str, Any]]:
