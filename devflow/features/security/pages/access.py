@@ -1,4 +1,4 @@
-"""Who can reach a project, and why somebody can or cannot do something."""
+"""Who can reach a project, and by what."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Any
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from devflow.core.access import DESCRIPTIONS, GRANTABLE, TEAM_RIGHTS
 from devflow.core.errors import Conflict, Invalid
 from devflow.core.settings import Settings
 from devflow.features.projects import service as projects
-from devflow.features.security.schemas import GrantIn, WhyForm
-from devflow.features.security.service import assigning, explaining, listing
+from devflow.features.security.schemas import GrantIn
+from devflow.features.security.service import assigning, listing
 from devflow.features.settings import service as platform
 from devflow.web.identity import actor
-from devflow.web.pages import checked, filters, redirect, render
+from devflow.web.pages import checked, redirect, render
 from devflow.web.ports import port
 
 bp = Blueprint("access", __name__)
@@ -50,16 +49,3 @@ def _said(given: Any) -> str:
 def withdraw(slug: str, grant_id: str) -> ResponseReturnValue:
     assigning.withdraw(actor(), f"project:{slug}", grant_id)
     return redirect(url_for("access.project", slug=slug), "Taken back. It counts from their next request.")
-
-
-@bp.get("/security/why")
-def why() -> ResponseReturnValue:
-    """The question as a form, and its answer below it."""
-    asked = filters(WhyForm)
-    subject = explaining.subject(actor(), asked.place, asked.user_id)
-    verdict = None
-    if asked.permission:
-        verdict = explaining.why(actor(), asked.permission, asked.place, asked.user_id)
-    offered = sorted(TEAM_RIGHTS & GRANTABLE if subject.place.team_id else GRANTABLE)
-    options = [(p.value, DESCRIPTIONS[p]) for p in offered]
-    return render("security/why.html", "answer", verdict=verdict, asked=asked, subject=subject, options=options)

@@ -156,9 +156,9 @@ def subject(actor: Actor, key: str = "", user_id: str | None = None) -> Subject:
     """Who and what the form of this question shows."""
     place = places.find(actor, key)
     mine = user_id in (None, "", actor.id)
-    user = places.person(actor, place, user_id or actor.id)
     if not mine and not actor.may(Permission.ROLES_ASSIGN, place):
         raise refusal(actor, Permission.ROLES_ASSIGN, place)
+    user = places.person(actor, place, user_id or actor.id)
     choices = [places.PLATFORM] if mine or actor.may(Permission.ROLES_ASSIGN, places.PLATFORM) else []
     theirs = {one.team_id for one in rosters.of_person(user.id)}
     for team in teams.of_actor(actor):

@@ -1,0 +1,213 @@
+"""Accounts as administrators see them: list, roles on the platform, switching off and on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from devflow.adapters.fakes.edge import FakeEdge
+from devflow.app import create_app
+from devflow.core import epoch
+from devflow.core.db import db
+from devflow.features.accounts.models import LoginSession, User
+from devflow.ports.edge import Edge
+from tests.conftest import PASSWORD, SETTINGS, Join, Person, csrf
+from tests.postgres_fixture import postgres_url
+
+__all__ = ["postgres_url"]
+
+FIELDS = {
+    "id", "username", "email", "name", "full_name", "role", "is_active", "is_verified", "email_verified",
+    "avatar_url", "subscription_plan", "created_at", "updated_at", "last_login",
+}  # fmt: skip
+
+
+@pytest.fixture
+def bob(ann: Person, person: Callable[..., Person]) -> Person:
+    return person("Bob")
+
+
+@pytest.fixture
+def eve(bob: Person, person: Callable[..., Person]) -> Person:
+    return person("Eve")
+
+
+def test_the_list_is_filtered_and_paged(ann: Person, bob: Person, eve: Person) -> None:
+    rows = ann.call("GET", "/users")
+    assert [row["name"] for row in rows] == ["Eve", "Bob", "Ann"] and set(rows[0]) >= FIELDS
+    assert [row["name"] for row in ann.call("GET", "/users?role=master_admin")] == ["Ann"]
+    assert [row["name"] for row in ann.call("GET", "/users?search=bob%40")] == ["Bob"]
+    assert ann.call("GET", "/users?search=%25") == []
+    assert [row["name"] for row in ann.call("GET", "/users?limit=1&page=2")] == ["Bob"]
+    ann.call("PATCH", f"/users/{bob.id}", is_active=False)
+    assert [row["name"] for row in ann.call("GET", "/users?is_active=false")] == ["Bob"]
+    assert [row["name"] for row in ann.call("GET", "/users?is_active=true")] == ["Eve", "Ann"]
+    ann.call("GET", "/users?role=emperor", 422)
+
+
+def test_only_administrators_see_the_list_and_change_anybody(ann: Person, bob: Person, eve: Person) -> None:
+    bob.call("GET", "/users", 403)
+    bob.call("PUT", f"/users/{eve.id}/role", 403, role="admin")
+    bob.call("PUT", f"/users/{bob.id}/role", 403, role="emperor")
+    bob.call("PATCH", f"/users/{eve.id}", 403, is_active=False)
+    bob.call("PATCH", "/users/nobody", 403, is_active=False)
+
+
+def test_others_see_colleagues_and_staff_in_part_and_nobody_else(
+    ann: Person, bob: Person, eve: Person, join: Join, person: Callable[..., Person]
+) -> None:
+    assert set(bob.call("GET", f"/users/{bob.id}")) >= FIELDS
+    assert set(ann.call("GET", f"/users/{bob.id}")) >= FIELDS
+    staff = bob.call("GET", f"/users/{ann.id}")
+    assert set(staff) == {"id", "full_name", "avatar_url", "role"} and staff["role"] == "master_admin"
+    hidden, nobody = bob.call("GET", f"/users/{eve.id}", 404), bob.call("GET", "/users/nobody", 404)
+    assert hidden["message"] == nobody["message"]
+    assert [row["full_name"] for row in bob.call("GET", "/users/assignable")] == ["Ann", "Bob"]
+    team = bob.call("POST", "/projects", 201, repository_url="https://example.com/x.git")["team_id"]
+    join(eve, team, "viewer")
+    assert set(bob.call("GET", f"/users/{eve.id}")) == {"id", "full_name", "avatar_url", "role"}
+    assert [row["full_name"] for row in eve.call("GET", "/users/assignable?role=user")] == ["Bob", "Eve"]
+    assert [row["full_name"] for row in eve.call("GET", "/users/assignable?search=an")] == ["Ann"]
+    zoe = person("Zoe")
+    assert [row["full_name"] for row in ann.call("GET", "/users/assignable")] == ["Ann", "Bob", "Eve", "Zoe"]
+    ann.call("PATCH", f"/users/{zoe.id}", is_active=False)
+    assert len(ann.call("GET", "/users/assignable")) == 3
+
+
+def test_a_role_on_the_platform_counts_at_once_in_tokens_made_before(ann: Person, bob: Person) -> None:
+    bob.call("GET", "/users", 403)
+    assert ann.call("PUT", f"/users/{bob.id}/role", role="admin")["role"] == "admin"
+    assert len(bob.call("GET", "/users")) == 2
+    bob.call("PUT", f"/users/{bob.id}/role", 403, role="master_admin")
+    bob.call("PUT", f"/users/{ann.id}/role", 403, role="user")
+    ann.call("PUT", f"/users/{bob.id}/role", role="user")
+    bob.call("GET", "/users", 403)
+    ann.call("PUT", f"/users/{bob.id}/role", 422, role="emperor")
+    ann.call("PUT", "/users/nobody/role", 404, role="user")
+    acts = [(row["action"], row["details"]) for row in ann.call("GET", "/audit?action=account.role_changed")]
+    assert acts == [
+        ("account.role_changed", {"role": ["admin", "user"]}),
+        ("account.role_changed", {"role": ["user", "admin"]}),
+    ]
+
+
+def test_who_is_switched_off_is_out_at_once_and_comes_back(app: Flask, ann: Person, bob: Person) -> None:
+    with app.app_context():
+        before = epoch.current()
+    assert ann.call("PATCH", f"/users/{bob.id}", is_active=False)["is_active"] is False
+    bob.call("GET", "/auth/me", 401)
+    with app.app_context():
+        assert db.session.query(LoginSession).filter_by(user_id=bob.id).count() == 0
+        assert epoch.current() > before
+    body = {"email": bob.email, "password": PASSWORD}
+    assert app.test_client().post("/api/v1/auth/login", json=body).status_code in (401, 403)
+    ann.call("PATCH", f"/users/{bob.id}", is_active=True)
+    bob.call("GET", "/auth/me", 401)  # what has ended stays ended
+    assert app.test_client().post("/api/v1/auth/login", json=body).status_code == 200
+
+
+def test_administrators_do_not_switch_off_those_above_or_themselves(ann: Person, bob: Person, eve: Person) -> None:
+    ann.call("PUT", f"/users/{bob.id}/role", role="admin")
+    bob.call("PATCH", f"/users/{ann.id}", 403, is_active=False)
+    bob.call("PATCH", f"/users/{bob.id}", 409, is_active=False)
+    bob.call("PATCH", f"/users/{eve.id}", is_active=False)
+    ann.call("PATCH", f"/users/{bob.id}", is_active=False)
+
+
+def test_the_last_master_administrator_stays(ann: Person, bob: Person) -> None:
+    ann.call("PUT", f"/users/{ann.id}/role", 409, role="user")
+    ann.call("PUT", f"/users/{bob.id}/role", role="master_admin")
+    ann.call("PATCH", f"/users/{bob.id}", is_active=False)
+    assert ann.call("PUT", f"/users/{ann.id}/role", 409, role="admin")["code"] == "LAST_ADMINISTRATOR"
+    ann.call("PATCH", f"/users/{bob.id}", is_active=True)
+    ann.call("PUT", f"/users/{ann.id}/role", role="admin")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
+    """The app on each of the two databases."""
+    url = {"database_url": request.getfixturevalue("postgres_url")} if request.param == "postgresql" else {}
+    made = create_app({**SETTINGS, "data_dir": tmp_path / "either", **url}, {Edge: FakeEdge()})
+    with made.app_context():
+        db.drop_all()
+        db.create_all()
+    yield made
+    with made.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_two_who_demote_each_other_at_the_same_moment_leave_one(either: Flask) -> None:
+    made = []
+    for name in ("Ann", "Bob"):
+        body = {"name": name, "email": f"{name.lower()}@example.com", "password": PASSWORD}
+        made.append(either.test_client().post("/api/v1/auth/register", json=body).get_json()["data"])
+    with either.app_context():
+        db.session.query(User).update({"role": "master_admin"})
+        db.session.commit()
+    ready, answers = threading.Barrier(2), list[int]()
+
+    def demote(mine: dict[str, Any], other: dict[str, Any]) -> None:
+        ready.wait()
+        headers = {"Authorization": f"Bearer {mine['access_token']}"}
+        answer = either.test_client().put(f"/api/v1/users/{other['id']}/role", json={"role": "user"}, headers=headers)
+        answers.append(answer.status_code)
+
+    threads = [threading.Thread(target=demote, args=pair) for pair in (made, made[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(200) == 1 and sorted(answers)[1] in (403, 409)
+    with either.app_context():
+        assert db.session.query(User).filter_by(role="master_admin").count() == 1
+
+
+def test_the_pages_change_roles_and_switch_off(
+    ann: Person, bob: Person, browser: Callable[[Person], FlaskClient]
+) -> None:
+    client = browser(ann)
+    token = {"csrf_token": csrf(client)}
+    assert "bob@example.com" in client.get("/admin/users?search=bob").text
+    assert "No accounts match" in client.get("/admin/users?search=nobody").text
+    answer = client.post(f"/admin/users/{bob.id}/role", data={**token, "role": "admin", "list": "role=user"})
+    assert answer.status_code == 303 and answer.location == "/admin/users?role=user"
+    assert "Bob" in client.get(f"/admin/users/{bob.id}").text
+    answer = client.post(f"/admin/users/{ann.id}/role", data={**token, "role": "user"})
+    assert answer.status_code == 303 and "last master administrator" in client.get(answer.location).text
+    assert client.post(f"/admin/users/{bob.id}/active", data={**token, "is_active": "false"}).status_code == 303
+    assert "switched off" in client.get(f"/admin/users/{bob.id}").text
+    bob.call("GET", "/auth/me", 401)
+
+
+def test_the_pages_give_roles_and_define_them(
+    ann: Person, bob: Person, browser: Callable[[Person], FlaskClient]
+) -> None:
+    client = browser(ann)
+    token = {"csrf_token": csrf(client)}
+    form = {**token, "name": "Reader", "permissions": ["users:read", "audit:read"]}
+    made = client.post("/admin/roles/new", data=form)
+    assert made.status_code == 303
+    role_id = made.location.rsplit("/", 1)[1]
+    assert client.post("/admin/roles/new", data=form).status_code == 422
+    refused = client.post("/admin/roles/new", data={**token, "name": "", "permissions": ["users:read"]})
+    assert refused.status_code == 422 and 'value="users:read" checked' in refused.text
+    placed = {**token, "role_id": role_id, "place": "team:nowhere"}
+    assert client.post(f"/admin/users/{bob.id}/roles", data=placed).status_code == 404
+    assert client.post(f"/admin/users/{bob.id}/roles", data={**placed, "place": ""}).status_code == 303
+    assert len(bob.call("GET", "/users")) == 2
+    assert client.post(f"/admin/roles/{role_id}", data={**token, "name": "Reader"}).status_code == 303
+    bob.call("GET", "/users", 403)
+    (grant,) = ann.call("GET", f"/security/users/{bob.id}/roles")
+    assert client.post(f"/admin/users/{bob.id}/roles/{grant['id']}/withdraw", data=token).status_code == 303
+    assert client.post(f"/admin/roles/{role_id}/delete", data=token).status_code == 303
+    assert "Reader" not in client.get("/admin/roles").text
+    other = browser(bob)
+    for path in ("/admin/users", f"/admin/users/{ann.id}", "/admin/roles", "/admin/roles/new"):
+        assert other.get(path).status_code == 403, path
