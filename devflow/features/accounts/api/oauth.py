@@ -131,10 +131,12 @@ def _land(provider: str, query: CallbackQuery) -> Any:
 
 def _arrived(provider: str, query: CallbackQuery) -> tuple[linking.Journey, Identity]:
     """The way this browser had set out on, and who came back."""
+    if query.error:
+        raise linking.cancelled()
     journey = linking.journey_of(query.state, provider)
     if not came_back(linking.binding(query.state)):
         raise BadRequest(linking.LOST)
-    return journey, linking.identify(port(OAuth), journey, query, _callback(provider))
+    return journey, linking.identify(anybody(), port(OAuth), journey, query, _callback(provider))
 
 
 def _enter(journey: linking.Journey, who: Identity, *, browser: bool) -> linking.Arrival:
@@ -191,19 +193,16 @@ github.alias("/github/connection-status", "connection")
 def connect(body: GithubConnectIn) -> GithubConnectOut:
     """Without a body: the address at GitHub to go to. With code and state, or an access token: connects the account."""
     oauth, callback = port(OAuth), _callback("github")
-    if body.access_token:
-        who = oauth.of_access_token("github", body.access_token)
-    elif body.code or body.state:
-        journey = linking.journey_of(body.state, "github")
-        who = linking.identify(oauth, journey, body, callback)
-        linking.finish(actor(), journey, who)
-        return {"connected": True, "github_username": who.username}
-    else:
+    if not (body.access_token or body.code or body.state):
         departure = linking.start_connecting(actor(), oauth, "github", callback)
         set_out(linking.binding(departure.state))
         return {"connected": False, "authorization_url": departure.authorization_url, "state": departure.state}
-    linking.connect(actor(), who)
-    return {"connected": True, "github_username": who.username}
+    if body.access_token:
+        linking.connect_by_token(actor(), oauth, body.access_token)
+    else:
+        linking.connect_by_code(actor(), oauth, body, callback)
+    row = linking.github(actor())
+    return {"connected": True, "github_username": row.github_username if row else None}
 
 
 @github.delete("/github/disconnect", calls=linking.disconnect, raises=(Conflict, NotFound, Stale))

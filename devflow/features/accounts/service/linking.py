@@ -134,11 +134,19 @@ def journey_of(state: str, provider: str) -> Journey:
     return journey
 
 
-def identify(oauth: OAuth, journey: Journey, answer: Answer, callback: str) -> Identity:
-    """Who came back from the provider. Raises Unauthenticated when they said no there."""
+def cancelled() -> Unauthenticated:
+    """What is said when the person did not want to, at the provider."""
+    text = "The sign-in was cancelled at the provider. Start again if you want to go on."
+    return Unauthenticated(text, code="AUTHENTICATION_FAILED")
+
+
+def identify(actor: Actor, oauth: OAuth, journey: Journey, answer: Answer, callback: str) -> Identity:
+    """Who came back from the provider. Raises Unauthenticated when they said no there, BadRequest when it was
+    somebody else who set out."""
+    if journey.purpose != "enter" and journey.user_id != actor.id:
+        raise BadRequest(LOST)
     if not answer.code:
-        text = "The sign-in was cancelled at the provider. Start again if you want to go on."
-        raise Unauthenticated(text, code="AUTHENTICATION_FAILED")
+        raise cancelled()
     db.session.rollback()  # nobody waits for the provider with a transaction open
     trip = Trip(callback, answer.state, journey.nonce, journey.verifier)
     return oauth.finish(journey.provider, trip, answer.code)
@@ -195,6 +203,21 @@ def _matched(actor: Actor, who: Identity, visit: Visit) -> tuple[str, bool]:
 @use_case(Permission.SESSIONS_CREATE)
 def _remember(actor: Actor, user_id: str, who: Identity) -> None:
     _keep_tokens(find(user_id), who)
+
+
+@query(Permission.ACCOUNT_MANAGE)
+def connect_by_code(actor: Actor, oauth: OAuth, answer: Answer, callback: str) -> User:
+    """Connect GitHub with what it gave to a program that had started with `start_connecting`."""
+    journey = journey_of(answer.state, "github")
+    if journey.purpose != "connect":
+        raise BadRequest(LOST)
+    return connect(actor, identify(actor, oauth, journey, answer, callback))
+
+
+@query(Permission.ACCOUNT_MANAGE)
+def connect_by_token(actor: Actor, oauth: OAuth, token: str) -> User:
+    """Connect GitHub with an access token that the person made there."""
+    return connect(actor, oauth.of_access_token("github", token))
 
 
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
@@ -270,8 +293,6 @@ def github(actor: Actor) -> GithubConnection | None:
 
 def finish(actor: Actor, journey: Journey, who: Identity) -> str:
     """What somebody signed in had set out for: connect the identity, or show who they are. Says what was done."""
-    if journey.user_id != actor.id:
-        raise BadRequest(LOST)
     if journey.purpose == "confirm":
         confirmed_by(actor, who)
         return "Confirmed"
