@@ -129,4 +129,4 @@ def signup(data: SignUpIn | None) -> Any:
 def logout() -> ResponseReturnValue:
     entering.logout(actor())
     sign_out()
-    return redirect(url_for("accounts.login"), "Signed out")
+    return redirect(url_for("accounts.login", next=_wanted() or None), "Signed out")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, or_, select
 
 from devflow.core.access import Actor, Permission
 from devflow.core.db import db
@@ -106,6 +107,24 @@ def set_preferences(actor: Actor, data: PreferencesPatch) -> Preferences:
     return row
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the frame of every page shows of the person in front of it."""
+
+    picture: str = ""
+    theme: str = "system"
+    verified: bool = True
+
+
+def look(user_id: str) -> Look:
+    """One cheap read for each page."""
+    both = select(User.avatar_url, User.email_verified, Preferences.theme).outerjoin(
+        Preferences, Preferences.user_id == User.id
+    )
+    found = db.session.execute(both.where(User.id == user_id)).one_or_none()
+    return Look(found.avatar_url or "", found.theme or "system", found.email_verified) if found else Look()
+
+
 def id_of(email: str) -> str | None:
     """The account with this address; without one, the oldest account."""
     exact = db.session.scalar(select(User.id).where(User.email == email))
@@ -144,3 +163,9 @@ def by_ids(user_ids: set[str]) -> dict[str, User]:
 def by_email(email: str) -> User | None:
     """The account with this address."""
     return db.session.scalar(select(User).where(User.email == email))
+
+
+def matching(text: str) -> Select[Any]:
+    """The ids of accounts with this in their name or address, for the conditions of lists."""
+    columns = (User.name, User.email)
+    return select(User.id).where(or_(*(column.icontains(text, autoescape=True) for column in columns)))

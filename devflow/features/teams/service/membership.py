@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from devflow.core.access import TEAM_ROLES, Actor, Permission, Scope
 from devflow.core.clock import now
@@ -53,10 +53,15 @@ def search(actor: Actor, team: Team, asked: MemberQuery) -> Page[dict[str, Any]]
     if asked.role:
         rows = rows.where(Member.role == asked.role)
     if asked.search:
-        named = Member.name.icontains(asked.search, autoescape=True)
-        rows = rows.where(or_(named, Member.email.icontains(asked.search, autoescape=True)))
+        rows = rows.where(_matching(asked.search))
     page = paginate(rows, asked)
     return Page(described(page.items), page.total, page.capped, page.page, page.per_page, page.offset)
+
+
+def _matching(text: str) -> ColumnElement[bool]:
+    """By the name and address of the account, or of the invitation while there is none."""
+    written = (column.icontains(text, autoescape=True) for column in (Member.name, Member.email))
+    return or_(Member.user_id.in_(people.matching(text)), and_(Member.user_id.is_(None), or_(*written)))
 
 
 @query(Permission.MEMBERS_READ, on=find_member)
