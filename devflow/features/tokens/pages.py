@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request, url_for
 from flask.typing import ResponseReturnValue
+from pydantic import BaseModel
 
 from devflow.core.access import DESCRIPTIONS, OPEN, SCOPES, Permission
 from devflow.core.clock import now
@@ -31,6 +32,7 @@ from devflow.web.pages import checked, filters, redirect, render, submits
 from devflow.web.ports import port
 
 bp = Blueprint("tokens", __name__, url_prefix="/settings/tokens")
+Schema = TypeVar("Schema", bound=BaseModel)
 LIVES = (7, 30, 90, 365)
 
 
@@ -49,7 +51,7 @@ def create(data: TokenForm | None) -> Any:
         lists = {"scopes": _scopes(), "project_ids": request.form.getlist("project_ids")}
         addresses = data.allowed_ips.replace(",", " ").split()
         wanted = {**data.model_dump(), **lists, "team_id": data.team_id or None, "allowed_ips": addresses}
-        return _once(owning.create(actor(), checked(OwnTokenIn, wanted), days), "is ready")
+        return _once(owning.create(actor(), _read(OwnTokenIn, wanted), days), "is ready")
     return {
         **_choice(),
         "values": {"expires_in_days": min(90, days), "team_id": ""},
@@ -75,10 +77,10 @@ def show(token_id: str) -> ResponseReturnValue:
 @submits("settings/token_scopes.html", ScopesForm, calls=owning.set_scopes)
 def set_scopes(token_id: str, data: ScopesForm | None) -> Any:
     if data is not None:
-        token = owning.set_scopes(actor(), token_id, checked(ScopesIn, {"scopes": _scopes()}))
+        token = owning.set_scopes(actor(), token_id, _read(ScopesIn, {"scopes": _scopes()}))
         return redirect(url_for("tokens.show", token_id=token.id), f"{token.name} has its new scopes")
     token = owning.show(actor(), token_id)
-    return {**_choice(), "token": token, "chosen": request.form.getlist("scopes") or token.scopes}
+    return {**_choice(), "token": token, "chosen": _chosen(token.scopes)}
 
 
 @bp.post("/<token_id>/rotate")
@@ -112,14 +114,30 @@ def _scopes() -> list[str]:
     return chosen
 
 
+def _read(schema: type[Schema], values: dict[str, Any]) -> Schema:
+    """Parse lists and single values; what is wrong with one entry of a list stands at the whole of it."""
+    try:
+        return checked(schema, values)
+    except Invalid as error:
+        fields: dict[str, list[str]] = {}
+        for name, texts in error.fields.items():
+            fields.setdefault(name.partition(".")[0], []).extend(texts)
+        raise Invalid(error.message, fields) from error
+
+
 def _choice() -> dict[str, Any]:
     """The scopes this person may give, and those chosen."""
     single = [p for p in Permission if p not in OPEN and p is not Permission.TOKENS_VERIFY and actor().holds(p)]
     return {
         "coarse": [(word, rules.TITLES[word], rules.SENTENCES[word]) for word in rules.held(actor())],
         "single": [(permission.value, DESCRIPTIONS[permission]) for permission in single],
-        "chosen": request.form.getlist("scopes") or ["read"],
+        "chosen": _chosen(["read"]),
     }
+
+
+def _chosen(otherwise: list[str]) -> list[str]:
+    """What was ticked in the form that is shown again."""
+    return request.form.getlist("scopes") if request.method == "POST" else otherwise
 
 
 def _sentences(scopes: list[str]) -> list[tuple[str, str]]:
