@@ -81,7 +81,7 @@ PAGES: dict[str, str | Permission] = {
     "tokens.revoke": P.TOKENS_MANAGE,
     "audit.index": P.AUDIT_READ,
     "audit.mine": P.ACCOUNT_READ,
-    "audit_admin.everything": P.AUDIT_READ,
+    "audit_admin.everything": P.PLATFORM_MANAGE,
     "audit_admin.verify": P.PLATFORM_MANAGE,
     "admin.index": P.PLATFORM_MANAGE,
     "users.index": P.USERS_READ,
