@@ -58,6 +58,7 @@ class Operation:
     raises: tuple[type[DomainError], ...]
     unwrapped: str | None = None
     also: tuple[str, ...] = ()
+    moves: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,11 @@ class ApiBlueprint(Blueprint):
         limit: Group | None = None,
         deprecated: Deprecation | None = None,
         also: tuple[str, ...] = (),
+        moves: bool = False,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """`unwrapped` puts the data under that key (conflicts.md C07); `limit` counts calls against that group's limit;
-        `deprecated` announces the end; `also` names media types answered to those who ask for them."""
+        `deprecated` announces the end; `also` names media types answered to those who ask for them;
+        `moves` says that browsers are sent elsewhere."""
         is_open = calls.permission in OPEN
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,7 +166,8 @@ class ApiBlueprint(Blueprint):
                     return once(lambda: _answer(view(**path), adapter, status, unwrapped))
                 return _answer(view(**path), adapter, status, unwrapped)
 
-            facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, raises, unwrapped, also)
+            more = (raises, unwrapped, also, moves)
+            facts = Operation(view.__name__, self.name, calls, asked, body, returns, status, *more)
             marks = {"operation": facts, "calls": calls, "deprecated": deprecated}
             if limit is not None:
                 marks["limited"] = limit_for(limit, view)

@@ -102,6 +102,9 @@ def _operation(one: _Told, facts: Operation, schemas: _Schemas) -> dict[str, Any
             **{str(status): parts.error_response(status) for status in sorted(_failures(one, facts, is_open))},
         },
     }
+    if facts.moves:
+        location = {"Location": {"description": "Where to.", "schema": {"type": "string"}}}
+        described["responses"]["302"] = {"description": "A browser is sent on.", "headers": location}
     if not is_open:
         described["x-scope"] = scope_for(permission)
     if ending is not None:

@@ -9,14 +9,14 @@ from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Response, flash, get_flashed_messages, make_response, render_template, request
+from flask import Response, flash, get_flashed_messages, make_response, render_template, request, url_for
 from flask import redirect as go
 from flask.typing import ResponseReturnValue
 from jinja2_fragments import BlockNotFoundError
 from jinja2_fragments.flask import render_block
 from pydantic import BaseModel, ValidationError
 
-from devflow.core.errors import Conflict, Invalid, NotFound
+from devflow.core.errors import Conflict, Invalid, NotFound, TooMany
 from devflow.core.use_case import UseCase, refusal
 from devflow.web.identity import actor
 
@@ -69,6 +69,35 @@ def flashed_error() -> Iterator[None]:
         yield
     except (Conflict, Invalid) as error:
         flash(error.message, "error")
+
+
+def or_toast(**pages: str) -> Callable[[View], View]:
+    """A button that came too late, or too often, says so in a toast instead of leading to a page about an error.
+
+    `pages` are endpoints by the name of an error's detail: `deployment_id="deployments.show"` leads to the deployment
+    that is in the way. Otherwise the toast appears where the button was.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def run(**path: Any) -> ResponseReturnValue:
+            try:
+                return view(**path)
+            except (Conflict, TooMany) as error:
+                flash(error.message, "error")
+                known = [(page, name) for name, page in pages.items() if name in error.details]
+                ways = [url_for(page, **{name: error.details[name]}) for page, name in known]
+                return redirect(ways[0] if ways else _came_from())
+
+        return run
+
+    return decorate
+
+
+def _came_from() -> str:
+    """The page of ours that this form was on."""
+    referrer = urlsplit(request.referrer or "")
+    return local_path(referrer.path if referrer.netloc == request.host else None, "/dashboard")
 
 
 def _flashes() -> list[tuple[str, str]]:

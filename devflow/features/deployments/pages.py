@@ -18,7 +18,7 @@ from devflow.features.teams import service as teams
 from devflow.ports.logs import Logs
 from devflow.web.files import download
 from devflow.web.identity import actor
-from devflow.web.pages import filters, redirect, render
+from devflow.web.pages import filters, or_toast, redirect, render
 from devflow.web.place import remembered
 from devflow.web.ports import port
 
@@ -91,18 +91,21 @@ def earlier(deployment_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/<deployment_id>/cancel")
+@or_toast(deployment_id="deployments.show")
 def cancel(deployment_id: str) -> ResponseReturnValue:
     deployment = starting.cancel(actor(), deployment_id)
     return redirect(url_for("deployments.show", deployment_id=deployment.id), f"#{deployment.number} cancelled")
 
 
 @bp.post("/<deployment_id>/redeploy")
+@or_toast(deployment_id="deployments.show")
 def redeploy(deployment_id: str) -> ResponseReturnValue:
     deployment = starting.redeploy(actor(), deployment_id, RedeployIn(), _settings())
     return redirect(url_for("deployments.show", deployment_id=deployment.id), "Deployment started")
 
 
 @bp.post("/<deployment_id>/rollback")
+@or_toast(deployment_id="deployments.show")
 def rollback(deployment_id: str) -> ResponseReturnValue:
     old = finding.show(actor(), deployment_id)
     data = RollbackIn(target_deployment_id=old.id)
@@ -111,6 +114,7 @@ def rollback(deployment_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/<deployment_id>/delete")
+@or_toast(deployment_id="deployments.show")
 def delete(deployment_id: str) -> ResponseReturnValue:
     starting.delete(actor(), deployment_id)
     return redirect(url_for("deployments.index"), "Deployment deleted")

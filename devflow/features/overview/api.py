@@ -42,7 +42,7 @@ def show(project_id: str) -> ProjectDetail:
     return service.show(actor(), project_id, port(Settings))
 
 
-@bp.delete("/projects/<project_id>", calls=service.delete, raises=(NotFound, Conflict))
+@bp.delete("/projects/<project_id>", calls=service.delete, limit="sensitive", raises=(NotFound, Conflict))
 def delete(project_id: str, query: DeleteQuery) -> Said:
     """Delete a project and all it owns."""
     service.delete(actor(), project_id, query.force)

@@ -20,7 +20,7 @@ from devflow.features.settings import service as platform
 from devflow.features.teams import service as teams
 from devflow.ports.engine import Engine
 from devflow.web.identity import actor
-from devflow.web.pages import checked, filters, redirect, render
+from devflow.web.pages import checked, filters, or_toast, redirect, render
 from devflow.web.place import remembered
 from devflow.web.ports import port
 
@@ -76,6 +76,7 @@ def show(slug: str) -> ResponseReturnValue:
 
 
 @bp.post("/<slug>/deploy")
+@or_toast(deployment_id="deployments.show")
 def deploy(slug: str) -> ResponseReturnValue:
     data = checked(DeployIn, request.form.to_dict())
     deployment = starting.start(actor(), slug, data, _settings())

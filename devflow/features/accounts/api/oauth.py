@@ -43,8 +43,9 @@ from devflow.web.ports import port
 bp = ApiBlueprint("oauth", __name__)
 github = ApiBlueprint("github", __name__)
 SECURITY = "/settings/security"
-START = {"calls": linking.start, "raises": (Unavailable,)}
-BACK = {"calls": linking.enter, "raises": (BadRequest, Unauthenticated, Forbidden, Conflict, Unavailable)}
+START = {"calls": linking.start, "moves": True, "raises": (Unavailable,)}
+REFUSALS = (BadRequest, Unauthenticated, Forbidden, Conflict, Unavailable)
+BACK = {"calls": linking.enter, "moves": True, "raises": REFUSALS}
 
 
 @bp.get("/auth/github", **START)
@@ -83,7 +84,7 @@ def oidc_callback(query: CallbackQuery) -> ArrivalOut:
     return _back("oidc", query)
 
 
-@bp.post("/auth/google", **BACK)
+@bp.post("/auth/google", calls=linking.enter, raises=REFUSALS)
 @credentials
 def google_token(body: GoogleTokenIn) -> ArrivalOut:
     """Sign in with an ID token that Google gave to your own page."""

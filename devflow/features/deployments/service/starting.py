@@ -171,10 +171,10 @@ def _next_number(project_id: str) -> int:
 
 def _in_progress(running: Deployment) -> Conflict:
     return Conflict(
-        f"Deployment #{running.number} of this project is still {running.status}. Wait for it, cancel it, "
-        "or send force=true to replace it.",
+        f"Deployment #{running.number} of this project is still {running.status}. Wait for it, or cancel it first.",
         code="DEPLOYMENT_IN_PROGRESS",
         deployment_id=running.id,
+        hint="Send force=true to cancel it and deploy at once.",
     )
 
 
@@ -188,7 +188,8 @@ def _mind_the_limit(actor: Actor, settings: Settings) -> None:
         wait = max(1, round((started[0] - hour_ago).total_seconds()))
         raise TooMany(
             f"You have started {settings.deployments_per_hour} deployments within an hour. "
-            f"The next one can start in {max(1, wait // 60)} min.",
+            f"The next one can start in {max(1, wait // 60)} min."
+            + (" DEPLOYMENTS_PER_HOUR sets the limit." if actor.may(Permission.PLATFORM_MANAGE) else ""),
             wait,
         )
 
