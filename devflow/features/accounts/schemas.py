@@ -270,6 +270,11 @@ class UserOut(Output):
     last_login: Moment | None
 
 
+class MeOut(UserOut):
+    roles: list[str]
+    permissions: list[str]
+
+
 class TokensOut(Output):
     access_token: str
     refresh_token: str
@@ -314,9 +319,17 @@ class OwnSessionOut(Output):
     id: str
     created_at: Moment
     expires_at: Moment
-    ip_address: str = Field(validation_alias="ip")
-    user_agent: str = Field(validation_alias="agent")
+    ip_address: str
+    user_agent: str
     current: bool
+
+    @classmethod
+    def of(cls, found: Any, *, current: bool) -> OwnSessionOut:
+        """A session as its owner sees it."""
+        return cls(
+            id=found.id, created_at=found.created_at, expires_at=found.expires_at, ip_address=found.ip,
+            user_agent=found.agent, current=current,
+        )  # fmt: skip
 
 
 class WhoAmIOut(Output):

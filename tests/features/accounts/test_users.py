@@ -211,3 +211,12 @@ def test_the_pages_give_roles_and_define_them(
     other = browser(bob)
     for path in ("/admin/users", f"/admin/users/{ann.id}", "/admin/roles", "/admin/roles/new"):
         assert other.get(path).status_code == 403, path
+
+
+def test_everybody_hears_which_roles_they_have(ann: Person, bob: Person) -> None:
+    role = ann.call("POST", "/security/roles", 201, name="Reader", permissions=["users:read"])
+    ann.call("POST", f"/security/users/{bob.id}/roles/{role['id']}")
+    for path in ("/users/me", "/auth/me", "/user/profile"):
+        mine = bob.call("GET", path)
+        assert set(mine) >= FIELDS and mine["roles"] == ["user", "Reader"]
+        assert "users:read" in mine["permissions"] and "users:manage" not in mine["permissions"]

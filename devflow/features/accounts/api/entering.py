@@ -9,6 +9,7 @@ from devflow.core.settings import Settings
 from devflow.features.accounts.schemas import (
     LoginIn,
     LogoutIn,
+    MeOut,
     PreferencesOut,
     PreferencesPatch,
     ProfilePatch,
@@ -85,9 +86,9 @@ def session() -> WhoAmIOut:
 
 
 @bp.get("/auth/me", calls=people.me)
-def me() -> UserOut:
-    """The signed-in user."""
-    return people.me(actor())
+def me() -> MeOut:
+    """The signed-in user, with what their roles on the platform allow; roles in teams and on projects come on top."""
+    return people.with_rights(actor())
 
 
 bp.alias("/users/me", "me")

@@ -13,7 +13,7 @@ from devflow.core.errors import Conflict, NotFound
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.models import Preferences, User
-from devflow.features.accounts.schemas import PreferencesPatch, ProfilePatch
+from devflow.features.accounts.schemas import PreferencesPatch, ProfilePatch, UserOut
 from devflow.features.audit import service as audit
 
 
@@ -55,6 +55,13 @@ def me(actor: Actor) -> User:
     if user is None:
         raise NotFound("This account is gone.")
     return user
+
+
+def with_rights(actor: Actor) -> dict[str, Any]:
+    """The actor's own account, with the names of their roles on the platform and what these allow (and their token)."""
+    allowed = actor.platform if actor.cap is None else actor.platform & actor.cap
+    mine = UserOut.model_validate(me(actor)).model_dump()
+    return {**mine, "roles": list(actor.roles), "permissions": sorted(permission.value for permission in allowed)}
 
 
 @use_case(Permission.ACCOUNT_MANAGE)
