@@ -30,7 +30,7 @@ from devflow.core.access import Actor
 from devflow.core.clock import now
 from devflow.core.queue import Queues
 from devflow.core.settings import Settings, load
-from devflow.features.accounts.service import entering
+from devflow.features.accounts.service import entering, people
 from devflow.features.audit import service as audit
 from devflow.features.teams import service as teams
 from devflow.features.tokens import api as tokens_door
@@ -215,7 +215,8 @@ def _open_doors(app: Flask) -> None:
 
 def _fill_templates(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(may=identity.may)
+    mail_works = bool(app.extensions["devflow-ports"][Settings].smtp_host)
+    app.jinja_env.globals.update(may=identity.may, mail_works=mail_works)
     app.context_processor(_context)
     # Globals of the environment are complete by now, so the macros see them.
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("components/ui.html").module
@@ -227,7 +228,8 @@ def _context() -> dict[str, Any]:
     mine = teams.of_actor(visitor.actor) if visitor else []
     chosen = next((team for team in mine if team.id == remembered()), mine[0] if mine else None)
     stream = url_for("api.deployment_sockets.list_stream")
-    return {"teams": mine, "team": chosen, "toasts": toasts(), "stream_url": stream}
+    own = people.look(visitor.actor.id) if visitor else None
+    return {"teams": mine, "team": chosen, "toasts": toasts(), "stream_url": stream, "own": own}
 
 
 class OrjsonProvider(JSONProvider):

@@ -24,11 +24,12 @@ from devflow.core.db import db
 from devflow.core.errors import DomainError
 from devflow.core.jobs import Jobs
 from devflow.core.settings import Settings
-from devflow.features.accounts.service import entering
+from devflow.features.accounts.service import entering, mailed, pictures
 from devflow.features.deployments import tasks
 from devflow.features.deployments.rules.plan import PROJECT
 from devflow.features.overview import service as overview
 from devflow.features.tokens.service import keeping as tokens
+from devflow.features.mail import service as mail
 from devflow.features.wizard import service as wizard
 from devflow.ports.engine import Engine
 from devflow.web.ports import port
@@ -121,6 +122,8 @@ def _keep() -> None:
 
 def _tidy() -> None:
     entering.forget_expired()
+    mailed.forget_expired()
+    mail.forget_old()
     wizard.forget_old()
     events.forget_old()
     replay.forget_old()
@@ -129,6 +132,7 @@ def _tidy() -> None:
     tokens.forget_old()
     port(Jobs).forget_old()
     settings = port(Settings)
+    pictures.forget_strays(settings.folder / "avatars", time.time() - 3600)
     port(Engine).prune_build_cache(settings.build_cache_size * 1024 * 1024)
 
 

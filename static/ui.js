@@ -35,16 +35,40 @@
 
   /* ---------- theme: light, dark, system ---------- */
   const system = matchMedia("(prefers-color-scheme: dark)")
-  const stored = () => { try { return localStorage.theme || "system" } catch { return "system" } }
+  const stored = () => { try { return localStorage.theme || "system" } catch { return root.dataset.theme ?? "system" } }
   const paint = () => {
     const theme = stored()
     root.classList.toggle("dark", theme === "dark" || (theme === "system" && system.matches))
     $$("[data-act=theme][aria-pressed]").forEach(b => b.setAttribute("aria-pressed", b.dataset.theme === theme))
     $$("input[name=theme]").forEach(i => { i.checked = i.value === theme })
   }
-  const setTheme = theme => {
+  const remember = theme => {
     try { theme === "system" ? localStorage.removeItem("theme") : (localStorage.theme = theme) } catch { /* private mode: this page only */ }
+  }
+  const setTheme = theme => {
+    remember(theme)
+    keepTheme(theme)
     paint()
+  }
+  // Who is signed in finds their theme again on every device.
+  const keepTheme = theme => {
+    if (!root.dataset.theme || root.dataset.theme === theme) return
+    root.dataset.theme = theme
+    try { localStorage.themed = "1" } catch { /* private mode */ }
+    const headers = { ...JSON.parse(document.body.getAttribute("hx-headers:inherited") ?? "{}"), "HX-Request": "true" }
+    fetch("/settings/preferences", { method: "POST", headers, body: new URLSearchParams({ theme }) })
+      .then(answer => { if (!answer.ok) throw answer })
+      .catch(() => toast("The theme could not be saved. It holds in this browser.", "error"))
+  }
+  // What this browser chose before the sign-in becomes the account's choice; from then on the account's counts.
+  const settleTheme = () => {
+    const theme = root.dataset.theme
+    if (!theme) return
+    try {
+      if (theme === "system" && !localStorage.themed && localStorage.theme) return keepTheme(localStorage.theme)
+      localStorage.themed = "1"
+    } catch { /* private mode */ }
+    remember(theme)
   }
   system.addEventListener("change", paint)
   addEventListener("storage", e => e.key === "theme" && paint())
@@ -173,6 +197,15 @@
   }
   const freshen = () => $$("time[data-ago]").forEach(t => { t.textContent = ago(Date.parse(t.dateTime)) })
 
+  /* ---------- files that are sent as soon as they are chosen ---------- */
+  const sendFile = input => {
+    const [file] = input.files
+    if (!file) return
+    if (file.size <= Number(input.dataset.send)) return input.form.requestSubmit()
+    toast(input.dataset.large, "error")
+    input.value = ""
+  }
+
   /* ---------- acts ---------- */
   const acts = {
     theme: b => { setTheme(b.dataset.theme); b.closest("[popover]")?.hidePopover(); $("#palette")?.close() },
@@ -202,7 +235,10 @@
     }
     if (e.target instanceof HTMLDialogElement) e.target.close()
   })
-  document.addEventListener("change", e => { if (e.target.name === "theme") setTheme(e.target.value) })
+  document.addEventListener("change", e => {
+    if (e.target.name === "theme") setTheme(e.target.value)
+    if (e.target.matches("input[type=file][data-send]")) sendFile(e.target)
+  })
   document.addEventListener("input", e => {
     if (e.target.closest("#palette")) filter()
     if (e.target.closest("[data-confirm]")) confirmed(e.target)
@@ -263,6 +299,7 @@
   addEventListener("DOMContentLoaded", () => {
     const apple = /Mac|iPhone|iPad/.test(navigator.platform)
     $$("[data-key]").forEach(k => { k.textContent = (apple ? "⌘" : "Ctrl ") + k.dataset.key })
+    settleTheme()
     paint()
     $$("#toasts .note").forEach(fade)
     $$("[data-confirm] [name=confirm]").forEach(confirmed)

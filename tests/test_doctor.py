@@ -6,7 +6,6 @@ import os
 import socket
 import sqlite3
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,28 +122,6 @@ def test_the_domain(tmp_path: Path) -> None:
         assert find("Domain", tmp_path, base_domain=domain).state == "ok"
     check = find("Domain", tmp_path, base_domain="devflow.invalid")
     assert check.state == "warn" and "*.devflow.invalid" in check.mend
-
-
-def serve_mail(server: socket.socket) -> None:
-    connection, _ = server.accept()
-    with connection, connection.makefile("rwb") as stream:
-        stream.write(b"220 here\r\n")
-        stream.flush()
-        for line in stream:
-            stream.write(b"221 bye\r\n" if line.upper().startswith(b"QUIT") else b"250 ok\r\n")
-            stream.flush()
-            if line.upper().startswith(b"QUIT"):
-                return
-
-
-def test_mail(tmp_path: Path) -> None:
-    assert find("Mail", tmp_path).state == "warn"
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=serve_mail, args=(server,))
-        thread.start()
-        assert find("Mail", tmp_path, smtp_host="127.0.0.1", smtp_port=server.getsockname()[1]).state == "ok"
-        thread.join(10)
-    assert find("Mail", tmp_path, smtp_host="127.0.0.1", smtp_port=9).state == "fail"
 
 
 def test_sign_in_by_others(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ class SmtpMail:
             written["To"] = message.to
             written["Subject"] = message.subject
         except (ValueError, IndexError) as error:
-            raise Invalid(f"{message.to} is not an address.", {"to": ["Not an address."]}) from error
+            raise Invalid("This is not an address.", {"to": ["Not an address."]}) from error
+        if [address.addr_spec for address in written["To"].addresses] != [message.to]:
+            raise Invalid("This is not one address.", {"to": ["Not one address."]})
         written["Date"] = format_datetime(now())
         written["Message-ID"] = f"<{message.id}@{domain}>"
         written["List-Id"] = f"DevFlow <devflow.{domain}>"

@@ -11,6 +11,7 @@ import os
 import shutil
 import smtplib
 import socket
+import ssl
 import sysconfig
 import tempfile
 from collections.abc import Callable
@@ -204,17 +205,36 @@ def _is_address(text: str) -> bool:
 
 def _mail(settings: Settings) -> list[Check]:
     if not settings.smtp_host:
-        mend = "Set SMTP_HOST, SMTP_USER and SMTP_PASS."
-        return [Check("Mail", "warn", "No mail server is set: invitations and password resets are not sent.", mend)]
+        says = "No mail server is set: links to confirm addresses and reset passwords wait on the page Admin, Mail."
+        return [Check("Mail", "warn", says, "Set SMTP_HOST, SMTP_USER and SMTP_PASS.")]
     where = f"{settings.smtp_host}:{settings.smtp_port}"
-    make = smtplib.SMTP_SSL if settings.smtp_port == 465 else smtplib.SMTP
+    if "@" not in (settings.smtp_from or settings.smtp_user):
+        mend = "Set SMTP_FROM to an address such as devflow@example.com."
+        return [Check("Mail", "fail", "No sender is set, so no mail can be sent.", mend)]
     try:
-        with make(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT) as server:
+        with _mail_server(settings) as server:
             server.noop()
+    except smtplib.SMTPAuthenticationError:
+        mend = "Correct SMTP_USER and SMTP_PASS."
+        return [Check("Mail", "fail", f"The mail server {where} does not accept the user and password.", mend)]
     except (OSError, smtplib.SMTPException) as error:
-        mend = "Correct SMTP_HOST and SMTP_PORT, or open the way in the firewall."
+        mend = "Correct SMTP_HOST, SMTP_PORT and SMTP_TLS, or open the way in the firewall."
         return [Check("Mail", "fail", f"The mail server {where} does not answer: {error}", mend)]
     return [Check("Mail", "ok", f"The mail server {where} answers.")]
+
+
+def _mail_server(settings: Settings) -> smtplib.SMTP:
+    """A connection as mails will use it: encrypted and signed in as the settings say."""
+    host, port, trust = settings.smtp_host, settings.smtp_port, ssl.create_default_context()
+    if settings.smtp_tls == "tls" or (settings.smtp_tls == "starttls" and port == 465):
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT, context=trust)
+    else:
+        server = smtplib.SMTP(host, port, timeout=_TIMEOUT)
+        if settings.smtp_tls == "starttls":
+            server.starttls(context=trust)
+    if settings.smtp_user:
+        server.login(settings.smtp_user, settings.smtp_pass.get_secret_value())
+    return server
 
 
 def _oauth(settings: Settings) -> list[Check]:

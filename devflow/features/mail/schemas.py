@@ -26,14 +26,3 @@ class LetterOut(Output):
 
 class LinkOut(Output):
     link: str
-
-
-class MailOut(Output):
-    """Where letters go, without the password."""
-
-    configured: bool
-    host: str
-    port: int
-    tls: str
-    user: str
-    sender: str

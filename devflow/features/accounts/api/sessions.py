@@ -15,13 +15,7 @@ bp = ApiBlueprint("sessions", __name__)
 def sessions() -> list[OwnSessionOut]:
     """Where you are signed in, newest first."""
     here = actor().session_id
-    return [
-        {
-            "id": found.id, "created_at": found.created_at, "expires_at": found.expires_at, "ip": found.ip,
-            "agent": found.agent, "current": found.id == here,
-        }
-        for found in entering.sessions(actor())
-    ]  # fmt: skip
+    return [OwnSessionOut.of(found, current=found.id == here) for found in entering.sessions(actor())]
 
 
 @bp.delete("/auth/sessions/<session_id>", calls=entering.end_session, raises=(NotFound,))

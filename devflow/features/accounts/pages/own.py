@@ -1,16 +1,18 @@
-"""The settings of one's own account."""
+"""The settings of one's own account: profile, notifications, appearance."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, make_response, request, url_for
 from flask.typing import ResponseReturnValue
 
+from devflow.core.settings import Settings
 from devflow.features.accounts.schemas import PreferencesPatch, ProfilePatch
-from devflow.features.accounts.service import entering, people
+from devflow.features.accounts.service import people
 from devflow.web.identity import actor
-from devflow.web.pages import checked, redirect, submits
+from devflow.web.pages import checked, redirect, render, submits, toast, wants_block
+from devflow.web.ports import port
 
 bp = Blueprint("settings", __name__)
 
@@ -22,23 +24,31 @@ def index(data: ProfilePatch | None) -> Any:
         people.update(actor(), data)
         return redirect(url_for("settings.index"), "Profile saved")
     user = people.me(actor())
-    return {
-        "tab": request.args.get("tab", "profile"),
-        "user": user,
-        "values": {"name": user.name, "email": user.email, "username": user.username},
-        "preferences": people.preferences(actor()),
-        "sessions": entering.sessions(actor()),
-        "current_session_id": actor().session_id,
-    }
+    values = {"name": user.name, "email": user.email, "username": user.username}
+    return {"user": user, "values": values, "mail_works": bool(port(Settings).smtp_host)}
+
+
+@bp.get("/settings/notifications")
+def notifications() -> ResponseReturnValue:
+    return render("settings/notifications.html", "main", values=_switches())
+
+
+@bp.get("/settings/appearance")
+def appearance() -> ResponseReturnValue:
+    return render("settings/appearance.html", "main", values=_switches())
+
+
+def _switches() -> dict[str, Any]:
+    found = people.preferences(actor())
+    return {name: getattr(found, name) for name in PreferencesPatch.model_fields}
 
 
 @bp.post("/settings/preferences")
 def preferences() -> ResponseReturnValue:
-    people.set_preferences(actor(), checked(PreferencesPatch, request.form.to_dict()))
-    return redirect(url_for("settings.index", tab="appearance"), "Saved")
-
-
-@bp.post("/settings/sessions/<session_id>/end")
-def end_session(session_id: str) -> ResponseReturnValue:
-    entering.end_session(actor(), session_id)
-    return redirect(url_for("settings.index", tab="sessions"), "That session has ended")
+    """Save what was switched; scripts stay on the page."""
+    sent = {name: value for name, value in request.form.to_dict().items() if name in PreferencesPatch.model_fields}
+    people.set_preferences(actor(), checked(PreferencesPatch, sent))
+    if not wants_block():
+        return redirect(url_for("settings.appearance" if "theme" in sent else "settings.notifications"), "Saved")
+    saved = make_response("", 204)
+    return saved if "theme" in sent else toast(saved, "Saved")

@@ -322,6 +322,17 @@ def end_session(actor: Actor, session_id: str) -> None:
     audit.record(actor, "account.session_ended", find(actor.id))
 
 
+@use_case(Permission.ACCOUNT_MANAGE)
+def end_other_sessions(actor: Actor) -> int:
+    """End all of the actor's sessions but this one; returns how many."""
+    others = (LoginSession.user_id == actor.id, LoginSession.id != (actor.session_id or ""))
+    gone = getattr(db.session.execute(delete(LoginSession).where(*others)), "rowcount", 0)
+    if gone:
+        rights_changed()
+        audit.record(actor, "account.session_ended", find(actor.id), {"sessions": [gone, 0]})
+    return gone
+
+
 def forget_expired() -> int:
     """Drop sessions that have ended; returns how many."""
     with transaction():
