@@ -12,7 +12,7 @@ from devflow.core.settings import Settings
 from devflow.features.accounts.service import people
 from devflow.features.containers import service as containers
 from devflow.features.deployments.schemas import DeployIn
-from devflow.features.deployments.service import finding, starting
+from devflow.features.deployments.service import finding, looking, starting
 from devflow.features.overview import service
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import SIZES, ProjectPatch, ProjectQuery, VariablesIn
@@ -132,7 +132,7 @@ def settings(slug: str) -> ResponseReturnValue:
     shown = {**stored, **values}
     return render(
         "projects/settings.html", "form", 422 if errors else 200,
-        **head, values=shown, errors=errors, sizes=_sizes(),
+        **head, values=shown, errors=errors, sizes=_sizes(), frameworks=looking.frameworks("Detected at each build"),
     )  # fmt: skip
 
 

@@ -149,6 +149,7 @@ def variables_of(value: Any) -> Any:
     return {name: None if text is None else str(text) for name, text in value.items()}
 
 
+PhpVersion = Annotated[str, Field(pattern=r"^\d{1,2}(\.\d{1,2}){0,2}$", max_length=10)]
 Slug = Annotated[str, Field(max_length=63), AfterValidator(_slug)]
 Folder = Annotated[str, Field(max_length=255), AfterValidator(_folder)]
 Command = Annotated[str, Field(max_length=2000), AfterValidator(_command)]
@@ -208,7 +209,7 @@ class ProjectIn(RepositoryIn, BuildSettings):
     name: str = Field("", max_length=255)
     slug: Slug | None = None
     branch: Branch | None = None
-    php_version: str | None = Field(None, max_length=10)
+    php_version: PhpVersion | None = None
     auto_deploy: bool = False
     environment_variables: Variables = Field(default_factory=dict)
     team_id: str | None = None
@@ -250,7 +251,7 @@ class ProjectPatch(Input):
     health_timeout: int | None = Field(None, ge=1, le=3600)
     memory_mb: int | None = Field(None, ge=32, le=1_048_576)
     cpus: float | None = Field(None, gt=0, le=256)
-    php_version: str | None = Field(None, max_length=10)
+    php_version: PhpVersion | None = None
     auto_deploy: bool | None = None
     token: str | None = Field(None, max_length=4096, description="A new token for a private repository.")
     environment_variables: Variables | None = None

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from devflow.core.access import Permission
 from devflow.core.errors import Invalid, NotFound
 from devflow.core.settings import Settings
-from devflow.features.deployments.service import starting
+from devflow.features.deployments.service import looking, starting
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import SIZES, is_slug
 from devflow.features.settings import service as platform
@@ -69,6 +69,7 @@ def _shown(wish: Wish) -> dict[str, Any]:
         "detected": wish.detected,
         "sizes": [{"name": name, "cpus": cpus, "memory_mb": memory} for name, (cpus, memory) in SIZES.items()],
         "base_domain": port(Settings).base_domain,
+        "frameworks": looking.frameworks("Choose one"),
     }
 
 
@@ -127,9 +128,7 @@ def confirm() -> ResponseReturnValue:
     if wish is None or "branch" not in wish.values:
         return redirect(url_for("wizard.repository"))
     if request.method == "POST":
-        deployment: starting.Deployment = service.finish(
-            actor(), session["draft"], _settings(), _team()
-        )
+        deployment: starting.Deployment = service.finish(actor(), session["draft"], _settings(), _team())
         session.pop("draft", None)
         return redirect(url_for("deployments.show", deployment_id=deployment.id), "Deployment started")
     return render("deploy/confirm.html", "summary", values=wish.values, errors={}, **_shown(wish))

@@ -63,6 +63,7 @@ class Wish:
                 "slug": self.values["name"],
                 "branch": self.values["branch"],
                 "root_directory": self.values.get("root_directory") or "",
+                "framework": "" if found else self.values.get("framework") or "",
                 "health_path": self.values.get("health_path") or "/",
                 "size": self.values.get("size") or "",
                 "environment_variables": self.values.get("env") or "",

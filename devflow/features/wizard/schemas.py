@@ -33,6 +33,7 @@ class ConfigureForm(Input):
     name: Slug
     branch: Branch
     root_directory: Folder = ""
+    framework: str = Field("", max_length=40)
     install_command: Command = ""
     build_command: Command = ""
     start_command: Command = ""

@@ -133,7 +133,6 @@ def finish(actor: Actor, draft_id: str, settings: Settings, team_id: str | None 
         raise NotFound("This draft is not complete. Start again with the repository.")
     project = projects.create(actor, wish.project().model_copy(update={"team_id": team_id}))
     project.deploy_key = wish.public_key if wish.access == "key" else None
-    project.framework = ""
     db.session.delete(draft)
     return starting.start(actor, project, DeployIn(), settings)
 

@@ -7,11 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from devflow.features.deployments.rules.detect import Overrides, Runtimes, detect
+from devflow.features.deployments.rules.detect import FRAMEWORKS, Overrides, Runtimes, detect
 from devflow.ports.git import CheckoutLimits, Commit, Git, Repository
 from devflow.ports.images import BaseImages
 
 LONGEST_TEXT = 65_536
+
+
+def frameworks(nothing: str) -> list[tuple[str, str]]:
+    """What a project may be set to, for a menu; `nothing` names the empty choice."""
+    return [("", nothing), *FRAMEWORKS.items()]
 
 
 def look(

@@ -120,6 +120,7 @@ def _snapshot(project: Project) -> Snapshot:
         output_directory=project.output_dir,
         port=project.port,
         dockerfile=project.dockerfile,
+        php_version=project.php_version or "",
     )
     return Snapshot(overrides, project.health_path, project.health_timeout, project.memory_mb, project.cpus)
 

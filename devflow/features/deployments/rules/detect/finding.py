@@ -20,11 +20,25 @@ _FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Source], Draft | None]], ...] 
     (python.SLUGS, python.plan),
     (node.SLUGS, node.plan),
 )
+_PROGRAMS = {
+    **dict.fromkeys(
+        ("python", "python3", "pip", "flask", "gunicorn", "uvicorn", "hypercorn", "waitress-serve"), "python"
+    ),
+    **dict.fromkeys(("node", "npm", "npx"), "node"),
+    **dict.fromkeys(("ruby", "bundle", "rackup", "puma"), "ruby"),
+    "php": "php",
+}
+"""The language a start command's program belongs to."""
 _SKIPPED = {"node_modules", "vendor", "venv", "env", "target", "__pycache__", "test", "tests"}
 _LOOKED_FOR = (
     "Dockerfile, requirements.txt, pyproject.toml, Pipfile, app.py, manage.py, package.json, go.mod, composer.json, "
     "index.php, Gemfile, config.ru, Procfile, index.html"
 )
+_HINTS = {
+    "go": "Add a main package in Go, or let the framework be detected.",
+    "static": "Set the output directory to the folder with the pages, or let the framework be detected.",
+}
+"""What helps where a start command alone does not: there must be something to build or to serve."""
 MOST_FOLDERS = 60
 """Folders looked into when the root holds nothing we know."""
 
@@ -68,7 +82,16 @@ def _plan(tree: Tree, overrides: Overrides, runtimes: Runtimes) -> Detected | No
             draft = plan(asked) if not said or said in slugs else None
             if draft and (detected := _whole(draft, asked)):
                 return detected
+    if not said and (slug := _by_command(source)):
+        return _plan(tree, replace(overrides, framework=slug), runtimes)
     return static.plan(replace(source, keen=True)) if said in ("", "static") else None
+
+
+def _by_command(source: Source) -> str:
+    """The language of the program that the start command names; "" when it does not tell."""
+    words = (source.overrides.start_command or source.procfile.web).split()
+    program = next((word for word in words if "=" not in word and word not in ("exec", "env")), "")
+    return _PROGRAMS.get(program.rpartition("/")[2], "")
 
 
 def _whole(draft: Draft, source: Source) -> Detected | None:
@@ -82,10 +105,14 @@ def _nothing(tree: Tree, overrides: Overrides, runtimes: Runtimes) -> StepFailed
     if overrides.framework:
         name = FRAMEWORKS[overrides.framework]
         message = f"The project is set to {name}, but there is nothing {place} that says how to start it."
-        hint = "Set a start command or an output directory, or let the framework be detected."
+        hint = _HINTS.get(overrides.framework, "Set the start command, or let the framework be detected.")
     else:
         message = f"Nothing {place} says how to build this. Looked for: {_LOOKED_FOR}."
-        hint = "Add a Dockerfile or a Procfile, or set the start command."
+        hint = (
+            "The start command does not tell which language the program needs: choose the framework too."
+            if overrides.start_command
+            else "Add a Dockerfile, or choose the framework and set the start command."
+        )
     likely = _likely(tree, runtimes) if not overrides.framework else []
     prefix = f"{overrides.root_directory.strip('/')}/" if overrides.root_directory else ""
     says = [

@@ -15,6 +15,7 @@ from devflow.features.deployments.rules.detect.values import FRAMEWORKS, Evidenc
 
 SLUGS = ("next", "nuxt", "vite", "astro", "cra", "gatsby", "svelte", "angular", "express", "node")
 PORT = 3000
+_RUN_ENV = (("NODE_ENV", "production"), ("HOST", "0.0.0.0"))  # noqa: S104 (inside a container)
 _SERVERS = ("express", "fastify", "koa", "hapi", "@hapi/hapi", "hono", "@hono/node-server", "@nestjs/core", "polka")
 _DEVELOPMENT = re.compile(
     r"\b(?:vite|astro|ng|vue-cli-service|react-scripts|gatsby|webpack-dev-server|parcel|eleventy)\b"
@@ -41,7 +42,7 @@ def plan(source: Source) -> Draft | None:
     tree = source.tree
     manifest = node_manifest.read(tree)
     if manifest is None:
-        return None
+        return _bare(source)
     shape = _shape(tree, manifest, source)
     if shape is None:
         return None
@@ -64,6 +65,15 @@ def plan(source: Source) -> Draft | None:
     )
 
 
+def _bare(source: Source) -> Draft | None:
+    """A program without packages, for who chose Node and says how to start it."""
+    if not source.wants(*SLUGS) or not (source.overrides.start_command or source.procfile.web):
+        return None
+    choice = source.runtimes.choose("node", None, "")
+    recipe = Recipe(base=image("node", choice.version), as_user=True, run_env=_RUN_ENV)
+    return Draft("node", f"Node {choice.version}", recipe, "node", choice, PORT)
+
+
 def _recipe(manifest: Manifest, version: str) -> Recipe:
     return Recipe(
         base=image("node", version),
@@ -79,7 +89,7 @@ def _recipe(manifest: Manifest, version: str) -> Recipe:
         as_user=True,
         # NODE_ENV=production in a project's variables would leave out the packages that the build needs
         install_export="NODE_ENV=development",
-        run_env=(("NODE_ENV", "production"), ("HOST", "0.0.0.0")),  # noqa: S104 (inside a container)
+        run_env=_RUN_ENV,
     )
 
 

@@ -47,8 +47,8 @@ def plan(source: Source) -> Draft | None:
     if not forced and (root is None or not (tree.is_file("composer.json") or source.keen)):
         return None
     laravel = (tree.is_file("artisan") and "laravel/framework" in table(composer, "require")) or source.wants("laravel")
-    wanted, by = _wanted(tree, composer)
-    choice = source.runtimes.choose("php", wanted, f"`{by}`")
+    wanted, by = _wanted(source, composer)
+    choice = source.runtimes.choose("php", wanted, by)
     asked = source.overrides.start_command or source.procfile.web
     start = _start(root or "", laravel=laravel, own_router=tree.is_file("router.php"))
     notes = [] if asked else [_SERVER]
@@ -96,13 +96,16 @@ def _recipe(tree: Tree, composer: dict[str, Any], version: str, *, router: bool)
     )
 
 
-def _wanted(tree: Tree, composer: dict[str, Any]) -> tuple[str | None, str]:
+def _wanted(source: Source, composer: dict[str, Any]) -> tuple[str | None, str]:
+    tree = source.tree
+    if source.overrides.php_version:
+        return source.overrides.php_version, "The project's php_version"
     for name, pattern in ((".php-version", r"(?m)^\s*([^#\s]\S*)"), (".tool-versions", r"(?m)^php\s+(\S+)")):
         match = re.search(pattern, tree.peek(name))
         if match:
-            return match[1], name
+            return match[1], f"`{name}`"
     asked = table(composer, "require").get("php")
-    return (asked, "composer.json") if isinstance(asked, str) else (None, "")
+    return (asked, "`composer.json`") if isinstance(asked, str) else (None, "")
 
 
 def _evidence(tree: Tree, composer: dict[str, Any], root: str | None) -> tuple[Evidence, ...]:

@@ -44,6 +44,7 @@ class Overrides:
     port: int | None = None
     dockerfile: str = ""
     """Path of the Dockerfile, relative to the root directory."""
+    php_version: str = ""
 
 
 @dataclass(frozen=True)

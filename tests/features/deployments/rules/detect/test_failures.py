@@ -108,7 +108,44 @@ def test_an_empty_tree_says_what_was_looked_for(tmp_path: Path) -> None:
     assert error.message.startswith(
         "Nothing at the top of the repository says how to build this. Looked for: Dockerfile,"
     )
-    assert error.hint == "Add a Dockerfile or a Procfile, or set the start command."
+    assert error.hint == "Add a Dockerfile, or choose the framework and set the start command."
+
+
+@pytest.mark.parametrize("framework", ["python", "flask", "node", "express", "next", "php", "ruby", "rails"])
+def test_the_advice_helps_framework_and_start_command(tmp_path: Path, framework: str) -> None:
+    write(tmp_path, {"serve.sh": "exec whatever"})
+    found = detect(tmp_path, Overrides(framework=framework, start_command="sh serve.sh"), RUNTIMES)
+    assert (found.kind, found.start_command) == ("app", "sh serve.sh")
+    assert "serve.sh" in (found.dockerfile_text or "")
+
+
+@pytest.mark.parametrize(
+    ("command", "framework"),
+    [
+        ("python -u serve", "python"), ("/usr/local/bin/python3 serve", "python"), ("node serve", "node"),
+        ("exec env DEBUG=1 ruby serve", "ruby"), ("php -S 0.0.0.0:$PORT", "php"),
+    ],
+)  # fmt: skip
+def test_a_start_command_alone_helps_when_it_names_the_language(tmp_path: Path, command: str, framework: str) -> None:
+    write(tmp_path, {"serve": ""})
+    found = detect(tmp_path, Overrides(start_command=command), RUNTIMES)
+    assert (found.framework, found.kind, found.start_command) == (framework, "app", command)
+
+
+def test_a_start_command_goes_before_pages(tmp_path: Path) -> None:
+    write(tmp_path, {"index.html": "", "serve": ""})
+    assert detect(tmp_path, Overrides(start_command="python serve"), RUNTIMES).framework == "python"
+    assert detect(tmp_path, Overrides(), RUNTIMES).framework == "static"
+
+
+def test_a_start_command_that_does_not_tell_the_language_asks_for_it(tmp_path: Path) -> None:
+    error = failure(write(tmp_path, {"serve.sh": ""}), start_command="sh serve.sh")
+    assert error.hint == "The start command does not tell which language the program needs: choose the framework too."
+
+
+@pytest.mark.parametrize("framework", ["go", "static"])
+def test_where_a_start_command_does_not_help_it_is_not_advised(tmp_path: Path, framework: str) -> None:
+    assert "start command" not in (failure(tmp_path, framework=framework, start_command="sh x").hint or "")
 
 
 def test_folders_that_would_do_are_named(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from devflow.features.deployments.rules.detect import Evidence
+from devflow.features.deployments.rules.detect import Evidence, Overrides, Runtimes, detect
 from tests.features.deployments.rules.detect.conftest import Plan
 
 MAIN = "package main\n\nfunc main() {}\n"
@@ -156,3 +158,12 @@ def test_the_settings_win_over_the_procfile(plan: Plan) -> None:
 )
 def test_what_is_sure_wins_over_what_is_likely(plan: Plan, files: dict[str, str], framework: str) -> None:
     assert plan(files).framework == framework
+
+
+def test_php_takes_the_version_the_project_asks_for(plan: Plan, tmp_path: Path) -> None:
+    plan({"index.php": "", ".php-version": "8.4"})
+    have = Runtimes({"php": ("8.4", "8.3", "8.2")})
+    found = detect(tmp_path, Overrides(php_version="8.3"), have)
+    assert found.runtime_version == "8.3" and found.base_images == ("php:8.3-cli",)
+    assert "The project's php_version asks for 8.3; PHP 8.3 is used." in found.notes
+    assert detect(tmp_path, Overrides(), have).runtime_version == "8.4"
