@@ -111,6 +111,8 @@ PAGES: dict[str, str | Permission] = {
     "roles.delete": P.ROLES_MANAGE,
     "access.project": P.ROLES_ASSIGN,
     "access.withdraw": P.ROLES_ASSIGN,
+    "access.team": P.ROLES_ASSIGN,
+    "access.withdraw_in_team": P.ROLES_ASSIGN,
     "why.index": P.ACCOUNT_READ,
 }
 OUTSIDE_THE_PATTERN = {

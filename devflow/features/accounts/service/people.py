@@ -105,11 +105,10 @@ def set_preferences(actor: Actor, data: PreferencesPatch) -> Preferences:
     row = _preferences(actor)
     after = data.model_dump(exclude_unset=True, exclude_none=True)
     changes = audit.difference({key: getattr(row, key) for key in after}, after)
-    for key, value in after.items():
-        setattr(row, key, value)
-    db.session.add(row)
-    db.session.flush()
     if changes:
+        for key, value in after.items():
+            setattr(row, key, value)
+        db.session.add(row)
         audit.record(actor, "account.preferences_changed", find(actor.id), changes)
     return row
 

@@ -1,0 +1,178 @@
+"""Everything a person changes through the API is one entry in the ledger, in the transaction that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from devflow.core.db import db
+from devflow.features.teams.models import Member
+from devflow.web.api import operation_of
+from tests.conftest import PASSWORD, Join, Person
+from tests.features.audit.watching import watching
+from tests.web.matrix import keeper
+
+ELSEWHERE = {
+    "accept", "verify_email", "reset_password", "resend_verification", "send_again",  # need a letter
+    "connect", "disconnect", "google_token",  # need a provider
+    "confirm_factor", "switch_off", "renew_codes",  # need an authenticator
+    "roll_back", "redeploy",  # need a version that was live
+    "refresh",  # needs a refresh token, and changes nothing unless they rotate
+}  # fmt: skip
+"""Operations that need more than this test has; the tests of their features make them."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """One request, and how many entries it is worth; `first` are requests that make it possible."""
+
+    does: str
+    method: str
+    path: str
+    body: dict[str, Any]
+    entries: int = 1
+    first: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    who: str = "ann"
+
+
+def _acts(i: dict[str, str]) -> list[Act]:
+    project, deployment, team = f"/projects/{i['project']}", f"/deployments/{i['deployment']}", f"/teams/{i['team']}"
+    member, user = f"/team/members/{i['member']}", f"/users/{i['bob']}"
+    role, token, invited = f"/security/roles/{i['role']}", f"/dev/tokens/{i['token']}", i["invited"]
+    given = f"/security/users/{i['bob']}/roles/{i['role']}"
+    shared = {"email": "bob@example.com", "role_id": i["role"], "project_id": i["project"]}
+    cancel = (("POST", f"{deployment}/cancel", {}),)
+    sign_in = {"email": "ann@example.com", "password": PASSWORD}
+    return [
+        Act("create", "POST", "/projects", {"repository_url": "https://example.com/new.git", "name": "New"}),
+        Act("update", "PATCH", project, {"branch": "next", "token": "s3cret", "environment_variables": {"A": "v4lue"}}),
+        Act("update", "PATCH", project, {"branch": "main"}, entries=0),
+        Act("set_variables", "PUT", f"{project}/variables", {"variables": {"KEY": "v4lue"}}),
+        Act("delete", "DELETE", project, {"force": True}, first=cancel),
+        Act("deploy", "POST", f"{project}/deploy", {}, first=cancel),
+        Act("create", "POST", "/deployments", {"project_id": i["project"]}, first=cancel),
+        Act("cancel", "POST", f"{deployment}/cancel", {}),
+        Act("delete", "DELETE", deployment, {}, first=cancel),
+        Act("create", "POST", "/teams", {"name": "Another"}),
+        Act("change", "PATCH", team, {"name": "Renamed"}),
+        Act("delete", "DELETE", team, {"confirm": "Crew"}),
+        Act("leave", "POST", f"{team}/leave", {}, who="bob"),
+        Act("invite", "POST", "/team/members", {"email": "new@example.com", "role": "viewer", "team_id": i["team"]}),
+        Act("resend", "POST", f"/team/invitations/{invited}/resend", {}),
+        Act("set_role", "PATCH", f"{member}/role", {"role": "admin"}),
+        Act("set_role", "PATCH", f"{member}/role", {"role": "member"}, entries=0),
+        Act("remove", "DELETE", member, {}),
+        Act("create", "POST", "/dev/tokens", {"name": "ci"}),
+        Act("rotate", "PATCH", f"{token}/rotate", {}),
+        Act("set_scopes", "PATCH", f"{token}/scopes", {"scopes": ["read", "deploy"]}),
+        Act("revoke", "DELETE", token, {}),
+        Act("issue", "POST", "/auth/token", {**sign_in, "token_name": "laptop"}),
+        Act("revoke_own", "DELETE", "/auth/token", {}),
+        Act("create", "POST", "/security/roles", {"name": "Looker", "permissions": ["projects:read"]}),
+        Act("update", "PATCH", role, {"description": "For those who look."}),
+        Act("set_permissions", "POST", f"{role}/permissions", {"permissions": ["teams:read"]}),
+        Act("delete", "DELETE", role, {}),
+        Act("assign", "POST", given, {}),
+        Act("assign", "POST", given, {}, entries=0, first=(("POST", given, {}),)),
+        Act("unassign", "DELETE", given, {}, first=(("POST", given, {}),)),
+        Act("share", "POST", "/security/access", shared),
+        Act("set_active", "PATCH", user, {"is_active": False}),
+        Act("set_role", "PUT", f"{user}/role", {"role": "admin"}),
+        Act("register", "POST", "/auth/register", {"name": "N", "email": "n@example.com", "password": PASSWORD}),
+        Act("login", "POST", "/auth/login", sign_in),
+        Act("logout", "POST", "/auth/logout", {}),
+        Act("update", "PATCH", "/users/me", {"name": "Anna"}),
+        Act("set_preferences", "PUT", "/user/preferences", {"theme": "dark"}),
+        Act("set_preferences", "PUT", "/user/preferences", {}, entries=0),
+        Act("change_password", "POST", "/auth/change-password",
+            {"current_password": PASSWORD, "new_password": "another long one"}),
+        Act("forgot_password", "POST", "/auth/forgot-password", {"email": "bob@example.com"}, entries=0),
+        Act("confirm", "POST", "/auth/confirm", {"password": PASSWORD}),
+        Act("end_session", "DELETE", f"/auth/sessions/{i['session']}", {}),
+        Act("begin", "POST", "/auth/two-factor", {}),
+        Act("send_test", "POST", "/mail/test", {}),
+        Act("open_link", "POST", f"/mail/letters/{i['letter']}/link", {}),
+        Act("withdraw", "DELETE", f"/security/access/{i['grant']}?project_id={i['project']}", {}),
+        Act("close_account", "DELETE", "/user/account", {"email": "bob@example.com", "confirm": "bob@example.com",
+            "password": PASSWORD}, entries=2, who="bob"),  # the account, and its own team
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    limits = ("sensitive_limit_per_minute", "token_creations_per_minute", "token_limit_per_hour")
+    return dict.fromkeys(limits, 1_000_000)
+
+
+@pytest.fixture
+def known(app: Flask, ann: Person, person: Callable[..., Person], join: Join) -> dict[str, Any]:
+    """A world with one of everything: its people, and the ids of its things."""
+    bob = person("Bob")
+    team = ann.call("POST", "/teams", 201, name="Crew")["id"]
+    join(bob, team, "member")
+    project = ann.call("POST", "/projects", 201, repository_url="https://example.com/shop.git", name="shop")["id"]
+    role = ann.call("POST", "/security/roles", 201, name="Helper", permissions=["projects:read"])["id"]
+    invited = ann.call("POST", "/team/members", 201, email="eve@example.com", role="viewer", team_id=team)["id"]
+    with app.app_context():
+        member = db.session.scalar(db.select(Member.id).where(Member.team_id == team, Member.user_id == bob.id))
+        db.session.remove()
+    carl = person("Carl")
+    grant = ann.call("POST", "/security/access", 201, email=carl.email, role_id=role, project_id=project)
+    login = {"email": ann.email, "password": PASSWORD}
+    assert ann.client.post("/api/v1/auth/login", json=login).status_code == 200
+    ids = {
+        "grant": grant["id"], "letter": ann.call("GET", "/mail/letters")[0]["id"],
+        "session": ann.call("GET", "/auth/sessions")[0]["id"],
+        "team": team, "project": project, "role": role, "invited": invited, "member": str(member), "bob": bob.id,
+        "token": ann.call("POST", "/dev/tokens", 201, name="mine", scopes=["read"])["id"],
+        "deployment": ann.call("POST", f"/projects/{project}/deploy", 201)["id"],
+    }  # fmt: skip
+    return {"ann": ann, "bob": bob, "ids": ids}
+
+
+def test_each_act_of_a_person_is_one_entry(app: Flask, known: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    restore, wrong = keeper(app), []
+    for act in _acts(known["ids"]):
+        restore()
+        who: Person = known[act.who]
+        headers = {"Authorization": f"Bearer {who.token}", "X-Team-Id": known["ids"]["team"]}
+        for method, path, body in act.first:
+            made = who.client.open(f"/api/v1{path}", method=method, json=body, headers=headers)
+            assert made.status_code < 400, (act, made.text)
+        with watching(app, monkeypatch) as written:
+            answer = who.client.open(f"/api/v1{act.path}", method=act.method, json=act.body, headers=headers)
+        if answer.status_code >= 400:
+            wrong.append((act.does, act.path, answer.status_code, answer.text))
+        elif written.entries != act.entries or written.unsaid or (act.entries == 0 and written.tables):
+            wrong.append((act.does, act.path, written.entries, str(written.unsaid or written.tables)))
+        said = _ledger(app)
+        assert "s3cret" not in said and "v4lue" not in said and PASSWORD not in said
+    assert wrong == [], "\n".join(map(str, wrong))
+
+
+def _ledger(app: Flask) -> str:
+    with app.app_context():
+        rows = str([tuple(row) for row in db.session.execute(db.text("select * from audit_logs"))])
+        db.session.remove()
+        return rows
+
+
+def test_every_operation_that_changes_something_is_tried(app: Flask, known: dict[str, Any]) -> None:
+    """A new one needs an act above."""
+    doors = app.url_map.bind("localhost")
+    tried = {doors.match(f"/api/v1{act.path.partition('?')[0]}", method=act.method)[0] for act in _acts(known["ids"])}
+    left = set()
+    for rule in app.url_map.iter_rules():
+        operation = operation_of(app.view_functions[rule.endpoint])
+        if operation is None or rule.endpoint.startswith("plain.") or not (rule.methods or set()) - {
+            "GET", "HEAD", "OPTIONS",
+        }:  # fmt: skip
+            continue
+        views = {endpoint for endpoint in tried if operation_of(app.view_functions[endpoint]) is operation}
+        if not views and operation.name not in ELSEWHERE:
+            left.add(rule.endpoint)
+    assert left == set()
