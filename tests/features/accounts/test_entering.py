@@ -26,7 +26,6 @@ from devflow.features.accounts.service.guarding import Guard
 from devflow.ports.tries import Tries
 from tests.conftest import PASSWORD, SETTINGS, Person, csrf
 
-
 rotating = pytest.mark.parametrize("settings", [{"refresh_token_rotation": "on"}])
 
 

@@ -106,7 +106,7 @@ def test_every_failure_is_in_the_ledger_with_the_address(app: Flask, ann: Person
     for email in (ann.email, "nobody@example.com"):
         attempt(app.test_client(), email, ip="203.0.113.77")  # repeats from one address are written once a minute
     entries = [entry for entry in ann.call("GET", "/audit") if entry["action"] == "account.sign_in_failed"]
-    assert [entry["object_name"] for entry in entries] == ["nobody@example.com", ann.email]
+    assert [entry["resource_name"] for entry in entries] == ["nobody@example.com", ann.email]
     assert "wrong" not in str(entries)
 
 

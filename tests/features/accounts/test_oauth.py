@@ -514,3 +514,31 @@ def test_forged_tokens_are_refused(app: Flask, issuer: str) -> None:
         assert answer.status_code == 401, token
     assert app.test_client().post("/api/v1/auth/google", json={}).status_code == 422
     assert users(app) == []
+
+
+# Nothing is set up
+
+UNSET = pytest.mark.parametrize("settings", [{"app_url": "http://localhost", "github_client_id": "only half"}])
+
+
+@UNSET
+@pytest.mark.parametrize("provider", ["github", "google", "oidc"])
+def test_what_is_not_set_up_has_no_button_and_names_its_variables(app: Flask, ann: Person, provider: str) -> None:
+    client = app.test_client()
+    for path in ("/login", "/signup"):
+        assert "Continue with" not in client.get(path).text
+    for headers in (JSON, HTML):
+        answer = client.get(f"/api/v1/auth/{provider}", headers=headers)
+        error = answer.get_json()["error"]
+        assert answer.status_code == 503 and error["code"] == "EXTERNAL_SERVICE_ERROR"
+        assert f"{provider.upper()}_CLIENT_SECRET" in error["message"]
+    assert "GITHUB_CLIENT_ID" not in client.get("/api/auth/github").get_json()["error"]["message"]
+    assert client.post("/api/v1/auth/google", json={"token": "x"}).status_code == 503
+    assert ann.call("POST", "/github/connect", 503)["code"] == "EXTERNAL_SERVICE_ERROR"
+
+
+@UNSET
+def test_the_github_page_says_what_to_set(app: Flask, ann: Person, browser: Callable[[Person], FlaskClient]) -> None:
+    page = browser(ann).get("/settings/github").text
+    assert "GITHUB_CLIENT_SECRET" in page and "http://localhost/api/auth/github/callback" in page
+    assert "Connect GitHub" not in page
