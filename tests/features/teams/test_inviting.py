@@ -15,9 +15,13 @@ from sqlalchemy import select, update
 
 from devflow.core.clock import now
 from devflow.core.db import db
+from devflow.core.settings import Settings
 from devflow.features.accounts.models import User
+from devflow.features.mail.models import Letter
+from devflow.features.mail.tasks import rendered
 from devflow.features.settings.models import PlatformSetting
 from devflow.features.teams.models import Member
+from devflow.web.ports import port
 from tests.conftest import PASSWORD, Join, Person
 
 Token = Callable[[str], str]
@@ -234,3 +238,16 @@ class TestWithMail:
             db.session.execute(update(User).where(User.id == ann.id).values(email_verified=True))
             db.session.commit()
         assert invite(ann, team)["invitation"]["sent"] is True
+
+
+def test_the_letter_says_who_invites_where_and_how_long(app: Flask, ann: Person, team: str) -> None:
+    ann.call("PUT", "/user/profile", name="Ann <b>Lovelace</b>")
+    ann.call("PATCH", f"/teams/{team}", name="Shop & Söhne")
+    member = invite(ann, team, role="viewer", message="Line one\nBcc: all@example.com\n<script>alert(1)</script>")
+    with app.app_context(), app.test_request_context():
+        letter = db.session.scalars(select(Letter).where(Letter.template == "invitation")).one()
+        message = rendered(letter, port(Settings))
+        assert letter.expires_at == db.session.get(Member, member["id"]).expires_at  # type: ignore[union-attr]
+    assert message.subject == "Ann <b>Lovelace</b> invites you to Shop & Söhne" and message.to == "bob@example.com"
+    assert "as viewer" in message.text and "Line one\nBcc:" in message.text and "/invitations/" in message.text
+    assert "<script>" not in message.html and "Ann &lt;b&gt;Lovelace" in message.html

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import delete as remove
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
@@ -22,6 +24,9 @@ from devflow.features.teams.rules import slug_from
 from devflow.features.teams.schemas import TeamIn, TeamPatch
 from devflow.features.teams.service.finding import hold
 
+TRIES = 5
+"""How often a free slug is looked for while others take theirs."""
+
 
 @use_case(Permission.TEAMS_CREATE)
 def ensure_personal(actor: Actor, user_id: str, name: str) -> Team | None:
@@ -29,7 +34,7 @@ def ensure_personal(actor: Actor, user_id: str, name: str) -> Team | None:
     team = db.session.scalar(select(Team).where(Team.personal_of == user_id))
     user = people.by_id(user_id)
     if team is None and user is not None:
-        team = _add(Team(name=name, slug=free_slug(name), personal_of=user_id), user)
+        team = _add(user, None, name=name, personal_of=user_id)
     return team
 
 
@@ -38,14 +43,13 @@ def create(actor: Actor, data: TeamIn) -> Team:
     """A new team, owned by whoever makes it."""
     if data.slug is not None:
         _check_free(data.slug)
-    team = _add(Team(name=data.name, slug=data.slug or free_slug(data.name)), people.find(actor.id))
+    team = _add(people.find(actor.id), data.slug, name=data.name)
     audit.record(actor, "team.created", team)
     return team
 
 
-def _add(team: Team, owner: Any) -> Team:
-    db.session.add(team)
-    db.session.flush()
+def _add(owner: Any, slug: str | None, **fields: Any) -> Team:
+    team = _with_slug(slug, fields) if slug else _with_free_slug(fields)
     db.session.add(
         Member(
             team_id=team.id, user_id=owner.id, email=owner.email, name=owner.name, role="owner", joined_at=now(),
@@ -53,6 +57,21 @@ def _add(team: Team, owner: Any) -> Team:
     )  # fmt: skip
     db.session.flush()
     return team
+
+
+def _with_slug(slug: str, fields: dict[str, Any]) -> Team:
+    team = Team(slug=slug, **fields)
+    with db.session.begin_nested():
+        db.session.add(team)
+    return team
+
+
+def _with_free_slug(fields: dict[str, Any]) -> Team:
+    """Another team may take the slug between the look and the writing: then the next one is tried."""
+    for _ in range(TRIES):
+        with suppress(IntegrityError):
+            return _with_slug(free_slug(fields["name"]), fields)
+    raise Conflict("Many teams of this name are being made right now. Try again in a moment.")
 
 
 def free_slug(name: str) -> str:

@@ -1,0 +1,128 @@
+"""The same from two tabs at the same moment, on both databases: the rules hold as if one had come after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from devflow.adapters.fakes.edge import FakeEdge
+from devflow.app import create_app
+from devflow.core.db import db
+from devflow.features.teams.models import Member, Team
+from devflow.ports.edge import Edge
+from tests.conftest import PASSWORD, SETTINGS, Person
+from tests.postgres_fixture import postgres_url
+
+__all__ = ["postgres_url"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
+    """The app on each of the two databases."""
+    url = {"database_url": request.getfixturevalue("postgres_url")} if request.param == "postgresql" else {}
+    made = create_app({**SETTINGS, "data_dir": tmp_path / "data", **url}, {Edge: FakeEdge()})
+    with made.app_context():
+        db.drop_all()
+        db.create_all()
+    yield made
+    with made.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+def at_once(app: Flask, *calls: tuple[Person, str, str, dict[str, Any]]) -> list[int]:
+    """The answers to requests that begin together, in the order of their status."""
+    ready, answers = threading.Barrier(len(calls)), list[int]()
+
+    def ask(who: Person, method: str, path: str, body: dict[str, Any]) -> None:
+        ready.wait()
+        headers = {"Authorization": f"Bearer {who.token}"}
+        answer = app.test_client().open(f"/api/v1{path}", method=method, json=body, headers=headers)
+        answers.append(answer.status_code)
+
+    threads = [threading.Thread(target=ask, args=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(answers)
+
+
+def places(app: Flask, team: str) -> dict[str, str]:
+    with app.app_context():
+        rows = db.session.scalars(select(Member).where(Member.team_id == team, Member.status == "active"))
+        return {row.user_id or "": row.id for row in rows}
+
+
+@pytest.mark.parametrize("act", ["leave", "demote each other", "remove each other", "delete the account"])
+def test_a_team_never_loses_its_last_owner(
+    app: Flask, ann: Person, person: Callable[..., Person], join: Any, team: str, act: str
+) -> None:
+    bob, cleo, dora = person("Bob"), person("Cleo"), person("Dora")
+    for who, role in ((bob, "owner"), (cleo, "owner"), (dora, "viewer")):
+        join(who, team, role)
+    ann.call("POST", f"/teams/{team}/leave")
+    ids = places(app, team)
+    if act == "leave":
+        calls = [(who, "POST", f"/teams/{team}/leave", {}) for who in (bob, cleo)]
+    elif act == "demote each other":
+        pairs = ((bob, cleo), (cleo, bob))
+        calls = [(who, "PATCH", f"/team/members/{ids[other.id]}/role", {"role": "viewer"}) for who, other in pairs]
+    elif act == "remove each other":
+        calls = [(who, "DELETE", f"/team/members/{ids[other.id]}", {}) for who, other in ((bob, cleo), (cleo, bob))]
+    else:
+        calls = [(who, "DELETE", "/user/account", {"password": PASSWORD}) for who in (bob, cleo)]
+    answers = at_once(app, *calls)
+    assert answers[0] == 200 and answers[1] in (403, 404, 409), answers
+    with app.app_context():
+        left = select(Member).where(Member.team_id == team, Member.role == "owner", Member.status == "active")
+        assert len(list(db.session.scalars(left))) == 1
+
+
+def test_an_address_is_invited_once(app: Flask, ann: Person, team: str) -> None:
+    body = {"team_id": team, "email": "bob@example.com"}
+    assert at_once(app, *[(ann, "POST", "/team/members", body)] * 4) == [201, 409, 409, 409]
+
+
+def test_an_invitation_is_accepted_once(
+    app: Flask, ann: Person, person: Callable[..., Person], team: str, token_for: Callable[[str], str]
+) -> None:
+    ann.call("POST", "/team/members", 201, team_id=team, email="bob@example.com")
+    bob, path = person("Bob"), f"/team/invitations/{token_for('bob@example.com')}/accept"
+    assert at_once(app, *[(bob, "POST", path, {})] * 4) == [200, 409, 409, 409]
+
+
+def test_an_invitation_is_accepted_or_withdrawn(
+    app: Flask, ann: Person, person: Callable[..., Person], team: str, token_for: Callable[[str], str]
+) -> None:
+    member = ann.call("POST", "/team/members", 201, team_id=team, email="bob@example.com")
+    bob, path = person("Bob"), f"/team/invitations/{token_for('bob@example.com')}/accept"
+    answers = at_once(app, (bob, "POST", path, {}), (ann, "DELETE", f"/team/members/{member['id']}", {}))
+    assert answers in ([200, 200], [200, 404], [200, 409])
+    assert bob.id not in places(app, team)  # it was withdrawn, or Bob was removed right after
+
+
+def test_a_team_is_deleted_once_and_nobody_joins_it(
+    app: Flask, ann: Person, person: Callable[..., Person], team: str, token_for: Callable[[str], str]
+) -> None:
+    ann.call("POST", "/team/members", 201, team_id=team, email="bob@example.com")
+    bob, path = person("Bob"), f"/team/invitations/{token_for('bob@example.com')}/accept"
+    gone = (ann, "DELETE", f"/teams/{team}", {"confirm": "Storefront"})
+    answers = at_once(app, gone, gone, (bob, "POST", path, {}))
+    assert answers in ([200, 404, 404], [200, 200, 404])
+    bob.call("GET", f"/team/members?team_id={team}", 404)
+    with app.app_context():
+        found = db.session.get(Team, team)
+        assert found is not None and found.deleted_at is not None
+
+
+def test_two_teams_of_one_name_are_two_teams(app: Flask, ann: Person) -> None:
+    answers = at_once(app, *[(ann, "POST", "/teams", {"name": "Shop"})] * 3)
+    assert answers == [201, 201, 201]
+    assert {row["slug"] for row in ann.call("GET", "/teams")} == {"ann", "shop", "shop-2", "shop-3"}
