@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import bench_deploy, bench_list, bench_logs, bench_memory, bench_open_log, bench_switch
+from tests.bench import bench_auth, bench_deploy, bench_list, bench_logs, bench_memory, bench_open_log, bench_switch
 from tests.bench.table import Figure, shown
 
 BENCHES: dict[str, Callable[[Path], list[Figure]]] = {
@@ -21,6 +21,8 @@ BENCHES: dict[str, Callable[[Path], list[Figure]]] = {
     "logs": bench_logs.figures,
     "open_log": bench_open_log.run,
     "list": bench_list.run,
+    "audit": bench_audit.run,
+    "auth": bench_auth.run,
 }
 
 

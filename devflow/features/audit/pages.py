@@ -12,7 +12,7 @@ from devflow.core.jobs import Jobs
 from devflow.core.paging import CursorPage
 from devflow.features.audit import tasks
 from devflow.features.audit.rules.telling import difference_lines, words
-from devflow.features.audit.schemas import AuditQuery, UserAuditQuery
+from devflow.features.audit.schemas import SEARCHED, AuditQuery, UserAuditQuery
 from devflow.features.audit.service import chain, reading
 from devflow.web.identity import actor
 from devflow.web.pages import filters, redirect, render
@@ -76,9 +76,9 @@ def _shown(endpoint: str, page: CursorPage[Any], asked: UserAuditQuery) -> dict[
         return url_for(endpoint, **{**kept, **more})
 
     return {
-        "page": page, "query": asked, "here": endpoint, "address": address, "kept": kept,
+        "page": page, "query": asked, "listing": endpoint, "address": address, "kept": kept,
         "filtered": any(kept[name] for name in _KEPT if name != "team_id"), "kinds": reading.kinds(),
         "newer": address(cursor=page.previous_cursor) if page.previous_cursor else None,
         "older": address(cursor=page.next_cursor) if page.next_cursor else None,
-        "diff": difference_lines, "words": words,
+        "diff": difference_lines, "words": words, "searched": SEARCHED,
     }  # fmt: skip

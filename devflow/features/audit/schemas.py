@@ -10,6 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from devflow.core.paging import CursorQuery, ListQuery
 from devflow.core.schema import Moment, Output
 
+SEARCHED = 20_000
+"""Entries a search looks through for one page; where it stopped, the next page goes on."""
 _SAME_DATES = {"start_date": "from_date", "since": "from_date", "end_date": "to_date", "until": "to_date"}
 
 
@@ -91,9 +93,7 @@ class UserAuditQuery(PeriodQuery, CursorQuery):
     resource_id: str = Field("", max_length=80)
     team_id: str = Field("", max_length=64)
     search: str = Field(
-        "",
-        max_length=200,
-        description="In names, addresses and ids; 50,000 entries at a time, see next_cursor.",
+        "", max_length=200, description=f"In names, addresses and ids; {SEARCHED:,} entries at a time, see next_cursor."
     )
 
 

@@ -13,10 +13,12 @@ FIELDS = (
 )  # fmt: skip
 """Every column but the hash itself."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
 
 def sealed_text(values: Mapping[str, Any]) -> str:
     """One spelling of an entry, whatever database or file it was read from."""
-    return json.dumps(plain(values), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _ENCODER.encode(plain(values))
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from devflow.core.use_case import query
 from devflow.features.audit.models import Entry
 from devflow.features.audit.rules.telling import sentence
 from devflow.features.audit.schemas import (
+    SEARCHED,
     ActivityOut,
     ActivityQuery,
     AuditQuery,
@@ -26,8 +27,6 @@ from devflow.features.audit.schemas import (
     UserAuditQuery,
 )
 
-SEARCHED = 50_000
-"""Entries a search looks through for one page; where it stopped, the next page goes on."""
 SYSTEM_ID = "system"
 _users = table("users", column("id"))
 
