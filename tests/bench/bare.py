@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,14 +16,21 @@ from tests.journeys.platform import ROOT, free_port
 
 
 @contextmanager
-def gunicorn(folder: Path, body: bytes, threads: int, kind: str = "application/json") -> Iterator[tuple[int, int]]:
-    """A Flask route that gives `body`, under the server the platform uses: (process id, port)."""
+def gunicorn(
+    folder: Path,
+    body: bytes,
+    threads: int,
+    kind: str = "application/json",
+    target: str = "tests.bench.bare_app:app",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, int]]:
+    """A Flask route that gives `body` (or another app), under the server the platform uses: (process id, port)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "body").write_bytes(body)
     port = free_port()
-    serve = f"gunicorn tests.bench.bare_app:app -k gthread --threads {threads} --bind 127.0.0.1:{port}"
+    serve = f"gunicorn {target} -k gthread --threads {threads} --bind 127.0.0.1:{port}"
     options = [*serve.split(), "--keep-alive", "130", "--no-control-socket"]
-    with _running([sys.executable, "-m", *options], folder, BARE_KIND=kind) as pid:
+    with _running([sys.executable, "-m", *options], folder, BARE_KIND=kind, **(environment or {})) as pid:
         until(lambda: answered("127.0.0.1", port, "bare") is not None)
         yield pid, port
 
