@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from devflow.core.db import db
 from devflow.features.accounts.models import LoginSession, RecoveryCode, SecondFactor
+from devflow.features.mail.models import Letter
 from tests.conftest import PASSWORD, Person, csrf
 
 STEP = timedelta(seconds=30)
@@ -157,6 +158,28 @@ def test_switching_it_off_takes_a_code(app: Flask, ann: Person, factor: tuple[py
     ann.call("DELETE", "/auth/two-factor", code=factor[1][9])
     assert ann.call("GET", "/auth/two-factor")["enabled"] is False
     assert login(app, ann).status_code == 200
+
+
+def test_the_owner_is_told_by_mail(app: Flask, ann: Person, factor: tuple[pyotp.TOTP, list[str]]) -> None:
+    ann.call("POST", "/auth/two-factor/recovery-codes")
+    ann.call("DELETE", "/auth/two-factor", code=factor[0].now())
+    with app.app_context():
+        mine = select(Letter.subject).where(Letter.to == ann.email, Letter.template == "sign_in_changed")
+        assert list(db.session.scalars(mine.order_by(Letter.id))) == [
+            "Two-factor sign-in was switched on",
+            "New recovery codes were made",
+            "Two-factor sign-in was switched off",
+        ]
+
+
+def test_an_api_token_cannot_change_how_its_owner_signs_in(app: Flask, ann: Person) -> None:
+    made = ann.call("POST", "/dev/tokens", 201, name="robot", scopes=["read", "write"])
+    robot = Person(app.test_client(), ann.id, ann.email, made["token"])
+    refused = [
+        robot.call("POST", "/auth/two-factor", 403), robot.call("POST", "/github/connect", 403),
+        robot.call("POST", "/auth/confirm", 403, password=PASSWORD),
+    ]  # fmt: skip
+    assert {error["code"] for error in refused} <= {"FORBIDDEN", "REAUTHENTICATION_REQUIRED"}
 
 
 def stale(app: Flask) -> None:

@@ -204,10 +204,10 @@ def test_only_who_stands_as_high_opens_a_link(app: Flask, ann: Person, person: A
     ann.call("POST", f"/mail/letters/{letter_id}/link")
 
 
-@pytest.mark.parametrize("template", ["verify_email", "reset_password", "password_changed", "test"])
+@pytest.mark.parametrize("template", ["verify_email", "reset_password", "password_changed", "sign_in_changed", "test"])
 def test_every_mail_can_be_written_and_has_no_empty_place(app: Flask, template: str) -> None:
     with app.app_context():
-        context = {"path": "/x", "name": "Bob", "when": "today", "ip": "127.0.0.1"}
+        context = {"path": "/x", "name": "Bob", "when": "today", "ip": "127.0.0.1", "what": "It was changed"}
         written = vault().seal(json.dumps(context))
         made = Letter(id="1", to=TO, template=template, subject="Subject", context=written, expires_at=now())
         app.jinja_env.undefined = StrictUndefined

@@ -17,7 +17,7 @@ from devflow.core.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.models import RecoveryCode, SecondFactor
-from devflow.features.accounts.service import guarding
+from devflow.features.accounts.service import guarding, telling
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find
 from devflow.features.audit import service as audit
@@ -119,6 +119,7 @@ def confirm(actor: Actor, code: str, guard: Guard) -> list[str]:
     guarding.forgive_codes(guard, user.id)
     row.confirmed_at = now()
     audit.record(actor, "account.two_factor_on", user)
+    telling.changed(actor, user, "Two-factor sign-in was switched on")
     return _new_codes(user.id)
 
 
@@ -128,7 +129,9 @@ def renew_codes(actor: Actor) -> list[str]:
     _in_person(actor)
     if _confirmed(actor.id) is None:
         raise Conflict("Two-factor sign-in is off, so there is nothing to recover.")
-    audit.record(actor, "account.recovery_codes_renewed", find(actor.id), {"codes": audit.CHANGED})
+    user = find(actor.id)
+    audit.record(actor, "account.recovery_codes_renewed", user, {"codes": audit.CHANGED})
+    telling.changed(actor, user, "New recovery codes were made")
     return _new_codes(actor.id)
 
 
@@ -149,7 +152,9 @@ def remove(actor: Actor, user_id: str) -> None:
     """Take the second factor off an account, in the running transaction."""
     db.session.execute(delete(SecondFactor).where(SecondFactor.user_id == user_id))
     db.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
-    audit.record(actor, "account.two_factor_off", find(user_id))
+    user = find(user_id)
+    audit.record(actor, "account.two_factor_off", user)
+    telling.changed(actor, user, "Two-factor sign-in was switched off")
 
 
 def check(actor: Actor, user_id: str, code: str, guard: Guard) -> None:

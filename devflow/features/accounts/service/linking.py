@@ -19,7 +19,7 @@ from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.models import GithubConnection, User
 from devflow.features.accounts.schemas import email_address
-from devflow.features.accounts.service import confirming, entering, factors
+from devflow.features.accounts.service import confirming, entering, factors, telling
 from devflow.features.accounts.service.entering import Keys, SignedIn
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find, free_username
@@ -190,6 +190,7 @@ def _matched(actor: Actor, who: Identity, visit: Visit) -> tuple[str, bool]:
         if not (who.email_verified and user.email_verified) or getattr(user, f"{who.provider}_id") is not None:
             raise Conflict(TAKEN.format(title=title))
         _attach(entering.known(actor, user), user, who)
+        telling.changed(actor, user, f"{title} was connected as a way to sign in")
         return user.id, False
     entering.admitted(visit.sign_up, email, visit.invite_token if who.email_verified else None)
     user = entering.new_account(
@@ -229,6 +230,7 @@ def connect(actor: Actor, who: Identity) -> User:
         raise Conflict("This account is connected with somebody else here. Disconnect it there first.")
     user = find(actor.id)
     _attach(actor, user, who)
+    telling.changed(actor, user, f"{TITLES[who.provider]} was connected as a way to sign in")
     return user
 
 
@@ -272,6 +274,7 @@ def disconnect(actor: Actor, provider: str) -> None:
     if provider == "github":
         db.session.execute(delete(GithubConnection).where(GithubConnection.user_id == user.id))
     audit.record(actor, "account.disconnected", user, {"provider": [provider, None]})
+    telling.changed(actor, user, f"{TITLES[provider]} was disconnected")
 
 
 @query(Permission.ACCOUNT_READ)
