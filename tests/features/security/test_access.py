@@ -129,3 +129,18 @@ def test_the_page_gives_and_takes_back(house: House, shipper: str, browser: Call
     assert "no@one.com" not in client.get(path).text
     assert browser(house.vic).get(path).status_code == 403
     assert browser(house.bob).get(path).status_code == 404
+
+
+def test_the_page_of_a_team_gives_roles_to_members(
+    house: House, shipper: str, browser: Callable[[Person], FlaskClient]
+) -> None:
+    client = browser(house.tom)
+    token, path = csrf(client), "/team/access"
+    form = {"csrf_token": token, "email": house.vic.email, "role_id": shipper}
+    assert client.post(path, data=form).status_code == 303
+    house.deploy(house.vic, 201, house.other_project)
+    assert client.post(path, data={**form, "email": "no@one.com"}).status_code == 422
+    assert client.post(path, data={"csrf_token": token}).status_code == 422
+    (grant,) = house.ann.call("GET", f"/security/users/{house.vic.id}/roles")
+    assert client.post(f"{path}/{grant['id']}/withdraw", data={"csrf_token": token}).status_code == 303
+    house.deploy(house.vic, 403, house.other_project)

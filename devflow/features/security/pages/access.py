@@ -1,4 +1,4 @@
-"""Who can reach a project, and by what."""
+"""Who can reach a project, or everything of the team, and by what."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from devflow.core.errors import Conflict, Invalid
+from devflow.core.errors import Conflict, Invalid, NotFound
 from devflow.core.settings import Settings
 from devflow.features.projects import service as projects
 from devflow.features.security.schemas import GrantIn
 from devflow.features.security.service import assigning, listing
 from devflow.features.settings import service as platform
+from devflow.features.teams.service import finding as teams
 from devflow.web.identity import actor
 from devflow.web.pages import checked, redirect, render
+from devflow.web.place import remembered
 from devflow.web.ports import port
 
 bp = Blueprint("access", __name__)
@@ -22,30 +24,61 @@ bp = Blueprint("access", __name__)
 
 @bp.route("/projects/<slug>/access", methods=["GET", "POST"])
 def project(slug: str) -> ResponseReturnValue:
-    values, errors = request.form.to_dict(), dict[str, list[str]]()
-    if request.method == "POST":
-        try:
-            data = checked(GrantIn, {**values, "team_id": None, "project_id": slug})
-            given = assigning.share(actor(), data.place, data.email, data.role_id, data.effect)
-            return redirect(url_for("access.project", slug=slug), _said(given))
-        except (Invalid, Conflict) as error:
-            errors = getattr(error, "fields", {}) or {"form": [error.message]}
-    shown, key = projects.find(actor(), slug), f"project:{slug}"
-    settings = platform.current(port(Settings))
-    return render(
-        "security/access.html", "form", 422 if errors else 200, project=shown, values=values, errors=errors,
-        url=settings.site_url(f"{shown.slug}.{settings.base_domain}"), people=listing.reaching(actor(), key),
-        offered=assigning.offered(actor(), key),
-    )  # fmt: skip
-
-
-def _said(given: Any) -> str:
-    if given.email:
-        return f"Kept for {given.email}. It counts for the account with this address, once the address is verified."
-    return "Saved. It counts from their next request."
+    place, here = {"project_id": slug}, url_for("access.project", slug=slug)
+    answer, values, errors = _given(place, here)
+    if answer is not None:
+        return answer
+    shown, settings = projects.find(actor(), slug), platform.current(port(Settings))
+    url = settings.site_url(f"{shown.slug}.{settings.base_domain}")
+    return _page(f"project:{slug}", here, values, errors, project=shown, url=url)
 
 
 @bp.post("/projects/<slug>/access/<grant_id>/withdraw")
 def withdraw(slug: str, grant_id: str) -> ResponseReturnValue:
     assigning.withdraw(actor(), f"project:{slug}", grant_id)
     return redirect(url_for("access.project", slug=slug), "Taken back. It counts from their next request.")
+
+
+@bp.route("/team/access", methods=["GET", "POST"])
+def team() -> ResponseReturnValue:
+    """The same for everything of the team in the switcher."""
+    place, here = {"team_id": _team()}, url_for("access.team")
+    answer, values, errors = _given(place, here)
+    return answer if answer is not None else _page(f"team:{place['team_id']}", here, values, errors, project=None)
+
+
+@bp.post("/team/access/<grant_id>/withdraw")
+def withdraw_in_team(grant_id: str) -> ResponseReturnValue:
+    assigning.withdraw(actor(), f"team:{_team()}", grant_id)
+    return redirect(url_for("access.team"), "Taken back. It counts from their next request.")
+
+
+def _team() -> str:
+    chosen = teams.chosen_id(actor(), remembered())
+    if chosen is None:
+        raise NotFound("You belong to no team.")
+    return chosen
+
+
+def _given(place: dict[str, str], here: str) -> tuple[Any, dict[str, str], dict[str, list[str]]]:
+    """What became of the form, if it was sent: the way on, or what to mend."""
+    values = request.form.to_dict()
+    if request.method != "POST":
+        return None, values, {}
+    try:
+        data = checked(GrantIn, {"email": "", "role_id": "", **values, **place})
+        given = assigning.share(actor(), data.place, data.email, data.role_id, data.effect)
+    except (Invalid, Conflict) as error:
+        return None, values, getattr(error, "fields", {}) or {"form": [error.message]}
+    said = "Saved. It counts from their next request."
+    if given.email:
+        said = f"Kept for {given.email}. It counts for the account with this address, once the address is verified."
+    return redirect(here, said), values, {}
+
+
+def _page(key: str, here: str, values: Any, errors: Any, **context: Any) -> ResponseReturnValue:
+    people, offered = listing.reaching(actor(), key), assigning.offered(actor(), key)
+    return render(
+        "security/access.html", "form", 422 if errors else 200, address=here, people=people, offered=offered,
+        values=values, errors=errors, key=key, **context,
+    )  # fmt: skip

@@ -100,12 +100,12 @@ def _system(user: User, permission: Permission) -> list[Source]:
 
 def _membership(user: User, permission: Permission, place: Place) -> list[Source]:
     name = rosters.names([place.team_id]).get(place.team_id, "")
-    role = next((one.role for one in rosters.of_person(user.id) if one.team_id == place.team_id), None)
-    if role is None:
+    member = next((one for one in rosters.of_person(user.id) if one.team_id == place.team_id), None)
+    if member is None:
         return [Source("team_role", "none", f"{user.name} is no member of {name}.")]
-    holds = permission in TEAM_ROLES.get(role, frozenset())
-    text = f"As {role} of {name}, {user.name} {'may do it' if holds else 'may not do it'}."
-    return [Source("team_role", "allow" if holds else "none", text, role)]
+    holds = permission in TEAM_ROLES.get(member.role, frozenset())
+    text = f"As {member.title.lower()} of {name}, {user.name} {'may do it' if holds else 'may not do it'}."
+    return [Source("team_role", "allow" if holds else "none", text, member.role)]
 
 
 def _given(user: User, permission: Permission, place: Place) -> list[Source]:

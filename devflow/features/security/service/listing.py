@@ -16,6 +16,7 @@ from devflow.features.roles.service import granting
 from devflow.features.security.service import places
 from devflow.features.security.service.places import Place
 from devflow.features.teams.service import rosters
+from devflow.features.teams.service.rosters import Belonging
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Reach:
     email: str
     is_active: bool
     team_role: str | None = None
+    team_title: str = ""
     grants: list[Grant] = field(default_factory=list)
 
 
@@ -77,7 +79,7 @@ def reaching(actor: Actor, place: Place) -> list[Reach]:
     ids = {one.user_id for one in members} | {one.user_id for one, _ in given}
     accounts = administering.accounts(ids)
     by = _givers([*given, *guests])
-    found = {one.user_id: _reach(accounts[one.user_id], one.role) for one in members if one.user_id in accounts}
+    found = {one.user_id: _reach(accounts[one.user_id], one) for one in members if one.user_id in accounts}
     names = place_names([one for one, _ in given])
     for one, role in given:
         row = found.setdefault(one.user_id, _reach(accounts[one.user_id], None))
@@ -93,8 +95,11 @@ def _givers(given: list[tuple[Any, Any]]) -> dict[str, str]:
     return people.names({one.given_by_id for one, _ in given if one.given_by_id})
 
 
-def _reach(user: User, team_role: str | None) -> Reach:
-    return Reach(user.id, user.name, user.email, user.is_active, team_role)
+def _reach(user: User, member: Belonging | None) -> Reach:
+    reach = Reach(user.id, user.name, user.email, user.is_active)
+    if member is not None:
+        reach.team_role, reach.team_title = member.role, member.title
+    return reach
 
 
 def grants_to(user: User) -> list[Grant]:

@@ -43,7 +43,7 @@ def of_account(actor: Actor, user_id: str) -> Account:
     user = administering.user(actor, user_id)
     belongings = rosters.of_person(user.id)
     names = rosters.names(one.team_id for one in belongings)
-    teams = [TeamPlace(one.team_id, names[one.team_id], one.role, _projects(actor, one.team_id)) for one in belongings]
+    teams = [TeamPlace(one.team_id, names[one.team_id], one.title, _projects(actor, one.team_id)) for one in belongings]
     offered = [Named(role.id, role.name) for role in granting.of_place(actor, EVERYWHERE)]
     return Account(user, teams, listing.grants_to(user), offered)
 

@@ -11,6 +11,7 @@ from sqlalchemy import Select, select
 from devflow.core.access import Actor, Permission, Scope
 from devflow.core.db import db
 from devflow.features.teams.models import Member, Team
+from devflow.features.teams.rules import TITLES
 from devflow.features.teams.service.finding import of_actor
 
 
@@ -21,6 +22,11 @@ class Belonging:
     team_id: str
     user_id: str
     role: str
+
+    @property
+    def title(self) -> str:
+        """What the role is called for people."""
+        return TITLES.get(self.role, self.role)
 
 
 def of_teams(team_ids: Iterable[str]) -> list[Belonging]:
