@@ -43,6 +43,7 @@ def built_in(role_id: str) -> str | None:
 
 
 def view_of_built_in(name: str, count: int) -> RoleView:
+    """A built-in role as it is shown; `count` people have it."""
     allowed = tuple(sorted(permission.value for permission in SYSTEM_ROLES[name]))
     return RoleView(BUILT_IN_IDS[name], name, BUILT_IN[name], allowed, True, count)
 

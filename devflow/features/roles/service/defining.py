@@ -83,6 +83,7 @@ def find(actor: Actor, role_id: str) -> RoleView:
 
 @query(Permission.ROLES_READ)
 def show(actor: Actor, role_id: str) -> RoleView:
+    """One role, for those who may see them."""
     return find(actor, role_id)
 
 

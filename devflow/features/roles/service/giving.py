@@ -93,10 +93,12 @@ def uninvite(actor: Actor, guest: Guest, role: Role, place: Scope) -> None:
 
 
 def guest(guest_id: str) -> Guest | None:
+    """A role given by address, by its id."""
     return db.session.get(Guest, guest_id)
 
 
 def assignment(assignment_id: str) -> Assignment | None:
+    """A role given to an account, by its id."""
     return db.session.get(Assignment, assignment_id)
 
 

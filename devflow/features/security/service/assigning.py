@@ -111,6 +111,7 @@ def offered(actor: Actor, place: Place) -> list[Named]:
 
 
 def holdings(user: User, place: Place) -> Holdings:
+    """The roles that count for somebody in this place, and what they come to."""
     above = {"", place.team_id, place.project_id}
     mine = {role.id: role.name for one, role in granting.given(user.id) if one.effect == "grant" and one.place in above}
     own = [Named(key, name) for key, name in sorted(mine.items(), key=lambda item: item[1].lower())]

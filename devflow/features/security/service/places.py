@@ -25,6 +25,7 @@ class Place:
 
     @property
     def scope(self) -> Scope:
+        """The place as `Actor.rights` asks for it."""
         return Scope(self.team_id, self.project_id)
 
     @property
@@ -34,6 +35,7 @@ class Place:
 
     @property
     def everywhere(self) -> bool:
+        """Is it the whole platform?"""
         return not self.team_id
 
 
