@@ -18,6 +18,8 @@ class Site:
     tls: bool = False
     spa: bool = False
     """Static only: an unknown path is answered with /index.html and 200."""
+    closed: Literal["", "inactive", "maintenance"] = ""
+    """Its hosts answer 503 with a page that says so, whatever the release."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Answer:
     status: int
     version: str | None
     body: bytes = b""
+    closed: bool = False
+    """The page of a closed site; `version` is the release behind it."""
 
 
 class Edge(Protocol):

@@ -7,7 +7,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
@@ -49,6 +51,21 @@ def test_a_site_without_a_release_says_so(any_edge: Edge) -> None:
     assert (answer.status, answer.version) == (503, None)
     assert b"no running version" in answer.body
     assert any_edge.current("shop") is None
+
+
+@pytest.mark.parametrize(("closed", "says"), [("maintenance", b"maintenance"), ("inactive", b"switched off")])
+def test_a_closed_site_says_so_and_names_the_release_behind_it(
+    any_edge: Edge, upstream: Start, closed: Literal["maintenance", "inactive"], says: bytes
+) -> None:
+    any_edge.publish([replace(SHOP, closed=closed)])
+    answer = any_edge.ask("shop.localhost", "/", 5)
+    assert (answer.status, answer.version, answer.closed) == (503, None, True) and says in answer.body
+    any_edge.switch("shop", AppRelease("v1", "127.0.0.1", upstream("v1").server_port))
+    answer = any_edge.ask("shop.localhost", "/any/where", 5)
+    assert (answer.status, answer.version, answer.closed) == (503, "v1", True) and says in answer.body
+    any_edge.publish([SHOP])
+    answer = any_edge.ask("shop.localhost", "/", 5)
+    assert (answer.status, answer.version, answer.closed) == (200, "v1", False)
 
 
 def test_switch_decides_who_answers_and_withdraw_ends_it(any_edge: Edge, upstream: Start) -> None:

@@ -91,7 +91,9 @@ class CaddyEdge:
         try:
             connection.request("GET", path, headers={"Host": self._authority(host), "User-Agent": "DevFlow"})
             response = connection.getresponse()
-            return Answer(response.status, response.getheader("X-DevFlow-Release"), response.read(_LARGEST_ANSWER))
+            closed = response.getheader("X-DevFlow-Closed") is not None
+            release = response.getheader("X-DevFlow-Release") or None
+            return Answer(response.status, release, response.read(_LARGEST_ANSWER), closed)
         except ssl.SSLError as error:
             raise Unavailable(f"The edge has no certificate for {host} yet ({error.reason}).") from error
         except (OSError, http.client.HTTPException) as error:

@@ -53,9 +53,28 @@ UNKNOWN_HOST = answer(
 NO_RELEASE = answer(
     503,
     "This project has no running version",
-    "It was stopped, or its first deployment has not finished. It answers here once a deployment is live.",
+    "No deployment of it has gone live yet, or the last one was stopped. It answers here once a deployment is live; "
+    "its team sees in DevFlow how far that is.",
     Retry_After="30",
 )
+CLOSED = {
+    "maintenance": answer(
+        503,
+        "Down for maintenance",
+        "This site is being worked on and comes back soon. Please try again in a few minutes.",
+        Retry_After="120",
+        X_DevFlow_Release="{http.vars.release}",
+        X_DevFlow_Closed="maintenance",
+    ),
+    "inactive": answer(
+        503,
+        "This site is switched off",
+        "The team it belongs to has set it inactive. It answers again when they switch it on.",
+        Retry_After="3600",
+        X_DevFlow_Release="{http.vars.release}",
+        X_DevFlow_Closed="inactive",
+    ),
+}
 NOT_FOUND = answer(
     404,
     "There is no page here",

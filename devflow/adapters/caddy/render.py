@@ -82,7 +82,7 @@ def checked(sites: Iterable[Site], taken: Iterable[str] = ()) -> list[Site]:
             if host in owners:
                 raise Invalid(f"{host} leads to {owners[host]} already.", {"hosts": [host]})
             owners[host] = f"site {site.key}"
-        result.append(Site(site.key, hosts, site.kind, site.tls, site.spa))
+        result.append(Site(site.key, hosts, site.kind, site.tls, site.spa, site.closed))
     return result
 
 
@@ -166,6 +166,9 @@ def _site(folder: Path, site: Site) -> Json:
         {"match": [_slot("app")], "handle": [release, proxy]},
         {"handle": [{"handler": "invoke", "name": "files"}]},
     ]
+    if site.closed:
+        known = {"match": [_slot("(?:app|static)")], "handle": [release]}
+        routes = [{"handle": [variables]}, known, {"handle": [pages.CLOSED[site.closed]]}]
     return {
         "match": [{"host": list(site.hosts)}],
         "handle": [{"handler": "subroute", "routes": routes}],

@@ -41,7 +41,11 @@ class FakeEdge:
         site = next((site for site in self.sites.values() if host in site.hosts), None)
         if site is None:
             return Answer(404, None, f"No site answers at {host}".encode())
-        if (release := self.releases.get(site.key)) is None:
+        release = self.releases.get(site.key)
+        if site.closed:
+            said = {"maintenance": b"Down for maintenance", "inactive": b"This site is switched off"}[site.closed]
+            return Answer(503, release.version if release else None, said, closed=True)
+        if release is None:
             return Answer(503, None, b"This project has no running version")
         return self.answers.get(release.version) or self._answer(release, path)
 

@@ -29,7 +29,7 @@ from devflow.features.deployments.pipeline import keeping, rollout
 from devflow.features.deployments.pipeline.tools import Tools
 from devflow.features.deployments.rules.plan import Failure, Outcome, Plan, installation_of, secrets_of
 from devflow.features.deployments.service import running, serving
-from devflow.features.projects.events import ProjectDeleted, ProjectUpdated
+from devflow.features.projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
 from devflow.features.settings import service as platform
 from devflow.ports.edge import Edge
 from devflow.ports.engine import Container, Engine
@@ -90,6 +90,12 @@ def deleted(fact: DeploymentDeleted) -> None:
 @on(ProjectDeleted)
 def project_deleted(fact: ProjectDeleted) -> None:
     port(Jobs).submit(TAKE_DOWN, fact.project_id, once=f"{TAKE_DOWN}:{fact.project_id}")
+
+
+@on(ProjectCreated)
+def project_created(fact: ProjectCreated) -> None:
+    """From its first moment its address says that nothing is live yet, and not that nobody knows it."""
+    port(Jobs).submit(PUBLISH, fact.project_id)
 
 
 @on(ProjectUpdated)
@@ -158,7 +164,13 @@ def publish_sites() -> None:
 
 @jobs.handles(PUBLISH)
 def publish(job: Job) -> None:
+    """A project is new or has changed: its address may be another one, or be open, closed, switched off."""
+    inactive = serving.is_inactive(job.subject)
+    if not inactive:
+        keep_one_serving(job.subject, called_back=True)  # it runs before its address is open again
     publish_sites()
+    if inactive:
+        keep_one_serving(job.subject)
     running.readdress(SYSTEM, job.subject, _settings())
 
 
@@ -216,12 +228,13 @@ def keep_all_serving() -> None:
             log.warning("Project %s could not be checked: %s", project_id, error)
 
 
-def keep_one_serving(project_id: str) -> None:
+def keep_one_serving(project_id: str, *, called_back: bool = False) -> None:
+    """`called_back`: its container may have been stopped on purpose, which is no crash."""
     with _keeping[project_id]:
-        _keep_one_serving(project_id)
+        _keep_one_serving(project_id, called_back)
 
 
-def _keep_one_serving(project_id: str) -> None:
+def _keep_one_serving(project_id: str, called_back: bool) -> None:
     settings, engine, edge = _settings(), port(Engine), port(Edge)
     facts = serving.holdings(project_id, settings.keep_images)
     live = facts.live
@@ -229,7 +242,10 @@ def _keep_one_serving(project_id: str) -> None:
         if not facts.active_ids and edge.current(project_id) is not None:
             edge.withdraw(project_id)
         return
-    watched = now() - live.live_at < timedelta(seconds=settings.watch_seconds)
+    if serving.is_inactive(project_id):
+        keeping.rest(live, engine, settings.stop_grace)
+        return
+    watched = not called_back and now() - live.live_at < timedelta(seconds=settings.watch_seconds)
 
     def run_again(version: keeping.KeptVersion) -> Container | None:
         log.warning("The container of %s is gone; it is run again", version.version)

@@ -121,7 +121,7 @@ def settings(slug: str) -> ResponseReturnValue:
         values = _plain(request.form.to_dict())
         try:
             project = projects.update(actor(), slug, checked(ProjectPatch, values))
-            said = "Saved. The next deployment uses it."
+            said = "Saved. What concerns building and running is used by the next deployment."
             return redirect(url_for("projects.settings", slug=project.slug), said)
         except (Invalid, Conflict) as error:
             errors = getattr(error, "fields", {}) or {"form": [error.message]}

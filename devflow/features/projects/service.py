@@ -100,6 +100,16 @@ def count_by_team(team_ids: list[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in found}
 
 
+def addresses() -> list[tuple[str, str, str]]:
+    """Id, slug and status of every project, for the edge."""
+    found = db.session.execute(select(Project.id, Project.slug, Project.status))
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+def status_of(project_id: str) -> str | None:
+    return db.session.scalar(select(Project.status).where(Project.id == project_id))
+
+
 def by_ids(ids: set[str]) -> dict[str, Project]:
     """Projects by id, for lists that show them beside something else."""
     return {row.id: row for row in db.session.scalars(select(Project).where(Project.id.in_(ids)))} if ids else {}

@@ -96,6 +96,13 @@ def keep_serving(
     return None
 
 
+def rest(live: KeptVersion, engine: Engine, grace: float) -> None:
+    """Stop the container of a version that is not wanted for now; it stays, to be started again."""
+    container = container_of(engine, live)
+    if container is not None and container.state in ("running", "restarting", "paused"):
+        engine.stop(container.id, grace)
+
+
 def _route(live: KeptVersion, release: Release, active_ids: Collection[str], edge: Edge) -> None:
     now = edge.current(live.project_id)
     if now == release or (isinstance(release, StaticRelease) and not release.root.is_dir()):

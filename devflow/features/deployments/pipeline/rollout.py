@@ -188,8 +188,11 @@ def _prove(plan: Plan, tools: Tools, report: Report, artifact: Artifact) -> None
     while time.monotonic() < deadline:
         with suppress(Unavailable):
             answer = unless_cancelled(partial(tools.edge.ask, plan.host, path, timeout=5), report.cancelled)
-            if answer.version == plan.version and (answer.status < 500 or artifact.kind == "static"):
-                report.log(f"The edge answered {answer.status} with the new version", level="success", step="switch")
+            served = answer.status < 500 or artifact.kind == "static" or answer.closed
+            if answer.version == plan.version and served:
+                behind = ", behind the page that says the site is closed" if answer.closed else ""
+                said = f"The edge answered {answer.status} with the new version{behind}"
+                report.log(said, level="success", step="switch")
                 return
             tools.publish()
         time.sleep(0.05)

@@ -128,8 +128,12 @@ class Plan:
         return {**self.env, **{name: value for name, value in ours.items() if value}}
 
 
-def site(key: str, host: str, kind: str, *, tls: bool, spa: bool) -> Site:
-    return Site(key=key, hosts=(host,), kind="static" if kind == "static" else "app", tls=tls, spa=spa)
+def site(key: str, host: str, kind: str, *, tls: bool, spa: bool, status: str = "active") -> Site:
+    """What the edge has to know of a project; `status` is the project's own."""
+    closed: Literal["", "inactive", "maintenance"] = (
+        "inactive" if status == "inactive" else "maintenance" if status == "maintenance" else ""
+    )
+    return Site(key, (host,), "static" if kind == "static" else "app", tls, spa, closed)
 
 
 def installation_of(settings: Settings) -> str:

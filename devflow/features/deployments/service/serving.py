@@ -9,7 +9,6 @@ from pathlib import Path
 
 from sqlalchemy import or_, select
 
-from devflow.core.access import SYSTEM
 from devflow.core.db import db
 from devflow.core.settings import Settings
 from devflow.features.deployments.models import Deployment
@@ -92,6 +91,13 @@ def serving_projects() -> list[str]:
     return found
 
 
+def is_inactive(project_id: str) -> bool:
+    """Has its team switched this project off?"""
+    found = projects.status_of(project_id) == "inactive"
+    db.session.rollback()
+    return found
+
+
 def known(deployment_ids: Iterable[str]) -> frozenset[str]:
     """Which of these deployments still have a row."""
     ids = list(deployment_ids)
@@ -115,7 +121,7 @@ def active_ids() -> frozenset[str]:
 
 
 def sites(settings: Settings) -> tuple[Site, ...]:
-    """Every site the edge has to know: what is live, and what is about to be."""
+    """Every project's site: with what is live or about to be, or nothing yet."""
     rows = db.session.scalars(
         select(Deployment).where(
             or_(Deployment.live_key.is_not(None), (Deployment.status == "deploying") & Deployment.kind.is_not(None))
@@ -127,11 +133,13 @@ def sites(settings: Settings) -> tuple[Site, ...]:
         if row.project_id not in wanted or not row.live:
             wanted[row.project_id] = row
     found = []
-    for row in wanted.values():
-        project = projects.find(SYSTEM, row.project_id)
-        spa = bool((row.artifact or {}).get("spa"))
-        tls = settings.edge_tls != "off"
-        found.append(site(project.id, host_of(project.slug, settings), row.kind or "app", tls=tls, spa=spa))
+    for project_id, slug, status in projects.addresses():
+        version = wanted.get(project_id)
+        spa = bool(((version.artifact if version else None) or {}).get("spa"))
+        # No certificate is asked of a public authority for what has nothing to serve.
+        tls = settings.edge_tls == "internal" or (settings.edge_tls != "off" and version is not None)
+        kind = (version.kind if version else None) or "app"
+        found.append(site(project_id, host_of(slug, settings), kind, tls=tls, spa=spa, status=status))
     db.session.rollback()
     return tuple(sorted(found, key=lambda site: site.key))
 

@@ -131,6 +131,11 @@ def _env_text(env: dict[str, str]) -> str:
 
 def _queue(actor: Actor, project: Project, deployment: Deployment, settings: Settings, *, force: bool) -> Deployment:
     verifying.require_verified(actor, settings)
+    if project.status == "inactive":
+        raise Conflict(
+            f"{project.name} is inactive, so nothing of it is served. Set it active in its settings, then deploy.",
+            code="INVALID_STATE",
+        )
     _mind_the_limit(actor, settings)
     active = select(Deployment).where(Deployment.active_key == key_of(project.id)).with_for_update()
     running = db.session.scalar(active.execution_options(populate_existing=True))
