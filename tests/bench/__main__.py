@@ -11,7 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import bench_auth, bench_deploy, bench_list, bench_logs, bench_memory, bench_open_log, bench_switch
+from tests.bench import (
+    bench_audit,
+    bench_auth,
+    bench_deploy,
+    bench_list,
+    bench_logs,
+    bench_memory,
+    bench_open_log,
+    bench_switch,
+)
 from tests.bench.table import Figure, shown
 
 BENCHES: dict[str, Callable[[Path], list[Figure]]] = {
