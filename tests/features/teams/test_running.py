@@ -14,22 +14,12 @@ from devflow.core.db import db
 from devflow.core.jobs import JobRow, Jobs
 from devflow.features.accounts.models import LoginSession
 from devflow.features.projects.models import Project
+from devflow.features.roles.models import Assignment, Role
 from devflow.features.teams.models import Team
 from devflow.web.ports import port
 from tests.conftest import Join, Person
 
 Make = Callable[..., Person]
-
-
-def run_jobs(app: Flask) -> list[str]:
-    """Do what a worker would, as often as there is something; returns the kinds."""
-    done = []
-    with app.app_context():
-        while row := db.session.scalars(select(JobRow).where(JobRow.state == "queued").order_by(JobRow.id)).first():
-            done.append(row.kind)
-            port(Jobs).run(row.id, row.attempt)
-            db.session.expire_all()
-    return done
 
 
 def test_a_team_gets_a_short_name_that_nobody_else_has(ann: Person) -> None:
@@ -115,6 +105,26 @@ def test_pages_show_the_chosen_team_only(
     assert theirs.get("/deploy").status_code == 403 and "New project" not in theirs.get("/projects").text
     strangers = _browser_at(browser(person("Eve")), team)  # not theirs: the switch does nothing
     assert "Storefront" not in strangers.get("/dashboard").text
+
+
+def test_what_is_shared_from_a_foreign_team_is_not_lost(
+    app: Flask, ann: Person, person: Make, team: str, browser: Callable[[Person], FlaskClient]
+) -> None:
+    for name in ("Shop", "Diary"):
+        ann.call("POST", "/projects", 201, repository_url="https://example.com/x.git", name=name, team_id=team)
+    bob = person("Bob")
+    with app.app_context():
+        shop = db.session.scalars(select(Project).where(Project.slug == "shop")).one()
+        role = Role(name="reader", permissions=["projects:read", "deployments:read"])
+        db.session.add(role)
+        db.session.flush()
+        place = {"scope": "project", "place": shop.id, "team_id": team, "project_id": shop.id}
+        db.session.add(Assignment(user_id=bob.id, role_id=role.id, **place))
+        db.session.commit()
+    page = browser(bob).get("/projects").text
+    assert "Shared with you" in page and "Shop" in page and "Diary" not in page
+    ann.call("DELETE", f"/teams/{team}", confirm="Storefront")
+    bob.call("GET", "/projects/shop", 404)  # at once, before the projects are cleared away
 
 
 def test_a_team_is_made_and_deleted_by_its_pages(ann: Person, browser: Callable[[Person], FlaskClient]) -> None:

@@ -89,9 +89,9 @@ def resend(member_id: str) -> ResponseReturnValue:
 @bp.post("/members/<member_id>/role")
 @limited("sensitive")
 def set_role(member_id: str) -> ResponseReturnValue:
-    role = checked(RoleIn, request.form.to_dict()).role
+    who, role = actor(), checked(RoleIn, request.form.to_dict()).role
     with flashed_error():  # the page comes back with the role that still holds
-        member = membership.set_role(actor(), member_id, role)
+        member = membership.set_role(who, member_id, role)
         return redirect(url_for("teams.index"), f"{_name(member)} is {TITLES[role].lower()} now")
     return redirect(url_for("teams.index"))
 
