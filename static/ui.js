@@ -56,7 +56,7 @@
     root.dataset.theme = theme
     try { localStorage.themed = "1" } catch { /* private mode */ }
     const headers = { ...JSON.parse(document.body.getAttribute("hx-headers:inherited") ?? "{}"), "HX-Request": "true" }
-    fetch("/settings/preferences", { method: "POST", headers, body: new URLSearchParams({ theme }) })
+    fetch("/settings/preferences", { method: "POST", keepalive: true, headers, body: new URLSearchParams({ theme }) })
       .then(answer => { if (!answer.ok) throw answer })
       .catch(() => toast("The theme could not be saved. It holds in this browser.", "error"))
   }

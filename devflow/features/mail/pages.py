@@ -40,4 +40,4 @@ def send_again(letter_id: str) -> ResponseReturnValue:
 @bp.post("/<letter_id>/link")
 def open_link(letter_id: str) -> ResponseReturnValue:
     link = service.open_link(actor(), letter_id, port(Settings).page_url)
-    return render("admin/link.html", "link", link=link)
+    return render("admin/link.html", "link", link=link, letter=service.find(actor(), letter_id))

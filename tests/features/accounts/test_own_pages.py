@@ -24,6 +24,25 @@ def test_each_page_opens_under_its_tab(ann: Person, browser: Browser, page: str)
     assert f'href="/settings{page}" aria-current="page"' in text
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/settings?block=form",
+        "/settings/security?block=form",
+        "/settings/security?block=sessions",
+        "/admin/mail?block=letters",
+        "/admin/mail?state=kept",
+    ],
+)
+def test_parts_of_pages_stand_alone(app: Flask, ann: Person, browser: Browser, address: str) -> None:
+    client = browser(ann)
+    with app.app_context():
+        db.session.execute(db.update(Letter).values(state="kept"))
+        db.session.commit()
+    part = client.get(address, headers={"HX-Request": "true"})
+    assert part.status_code == 200 and "<html" not in part.text and 'class="panel' in part.text
+
+
 def test_a_profile_is_saved_and_a_taken_name_is_said_at_the_form(
     ann: Person, person: Callable[..., Person], browser: Browser
 ) -> None:

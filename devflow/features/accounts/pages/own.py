@@ -30,12 +30,12 @@ def index(data: ProfilePatch | None) -> Any:
 
 @bp.get("/settings/notifications")
 def notifications() -> ResponseReturnValue:
-    return render("settings/notifications.html", "main", values=_switches())
+    return render("settings/notifications.html", values=_switches())
 
 
 @bp.get("/settings/appearance")
 def appearance() -> ResponseReturnValue:
-    return render("settings/appearance.html", "main", values=_switches())
+    return render("settings/appearance.html", values=_switches())
 
 
 def _switches() -> dict[str, Any]:
