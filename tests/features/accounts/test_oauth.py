@@ -421,6 +421,31 @@ def test_who_has_no_password_confirms_at_the_provider(app: Flask, github: Github
     assert not client.get("/settings/connections/google").location.startswith("/confirm")
 
 
+def test_nobody_waits_for_a_provider_with_a_transaction_open(
+    app: Flask, ann: Person, github: Github, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter, free = app.extensions["devflow-ports"][type_of_oauth(app)], []
+
+    def watched(name: str) -> Any:
+        real = getattr(adapter, name)
+
+        def ask(*args: Any) -> Any:
+            free.append((name, not db.session().in_transaction()))
+            return real(*args)
+
+        return ask
+
+    for name in ("start", "finish", "of_access_token", "of_id_token"):
+        monkeypatch.setattr(adapter, name, watched(name))
+    start = ann.call("POST", "/github/connect")
+    answer = parse_qs(urlsplit(consent(start["authorization_url"])).query)
+    ann.call("POST", "/github/connect", code=answer["code"][0], state=answer["state"][0])
+    github.tokens["ghp_own"] = github.user
+    ann.call("POST", "/github/connect", access_token="ghp_own")
+    ann.call("POST", "/auth/google", 401, token="rubbish")
+    assert free == [("start", True), ("finish", True), ("of_access_token", True), ("of_id_token", True)]
+
+
 # OpenID Connect
 
 

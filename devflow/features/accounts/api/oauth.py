@@ -88,7 +88,7 @@ def oidc_callback(query: CallbackQuery) -> ArrivalOut:
 @credentials
 def google_token(body: GoogleTokenIn) -> ArrivalOut:
     """Sign in with an ID token that Google gave to your own page."""
-    who = port(OAuth).of_id_token("google", body.token)
+    who = linking.of_token(port(OAuth), "google", body.token)
     keys, visit = port(entering.Keys), _visit(invite_token=body.invite_token, code=body.code)
     return _told(linking.enter(anybody(), who, keys, visit, keys.refresh.seconds))
 

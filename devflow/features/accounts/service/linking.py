@@ -105,12 +105,18 @@ def start_confirming(actor: Actor, oauth: OAuth, provider: str, callback: str, *
     return _depart(oauth, provider, callback, journey)
 
 
-@use_case(Permission.ACCOUNT_MANAGE, fresh=True)
+@query(Permission.ACCOUNT_MANAGE)
 def start_connecting(actor: Actor, oauth: OAuth, provider: str, callback: str, **more: str) -> Departure:
-    """Begin to connect a provider with the actor's account."""
-    _in_person(actor)
+    """Begin to connect a provider with the actor's account. Raises Stale as `connect` does."""
+    _may_connect(actor)
     journey = Journey(provider, "connect", *_randoms(), time.time(), user_id=actor.id, **more)
     return _depart(oauth, provider, callback, journey)
+
+
+@use_case(Permission.ACCOUNT_MANAGE, fresh=True)
+def _may_connect(actor: Actor) -> None:
+    """Asked before the provider is, and in a transaction of its own: nobody waits for a provider with one open."""
+    _in_person(actor)
 
 
 def _randoms() -> tuple[str, str]:
@@ -120,6 +126,7 @@ def _randoms() -> tuple[str, str]:
 def _depart(oauth: OAuth, provider: str, callback: str, journey: Journey) -> Departure:
     state = vault().seal(json.dumps(asdict(journey)))
     trip = Trip(callback, state, journey.nonce, journey.verifier)
+    db.session.rollback()
     return Departure(oauth.start(provider, trip), state)
 
 
@@ -209,6 +216,7 @@ def _remember(actor: Actor, user_id: str, who: Identity) -> None:
 @query(Permission.ACCOUNT_MANAGE)
 def connect_by_code(actor: Actor, oauth: OAuth, answer: Answer, callback: str) -> User:
     """Connect GitHub with what it gave to a program that had started with `start_connecting`."""
+    _may_connect(actor)
     journey = journey_of(answer.state, "github")
     if journey.purpose != "connect":
         raise BadRequest(LOST)
@@ -218,7 +226,14 @@ def connect_by_code(actor: Actor, oauth: OAuth, answer: Answer, callback: str) -
 @query(Permission.ACCOUNT_MANAGE)
 def connect_by_token(actor: Actor, oauth: OAuth, token: str) -> User:
     """Connect GitHub with an access token that the person made there."""
+    _may_connect(actor)
     return connect(actor, oauth.of_access_token("github", token))
+
+
+def of_token(oauth: OAuth, provider: str, token: str) -> Identity:
+    """Whose ID token this is."""
+    db.session.rollback()  # nobody waits for the provider with a transaction open
+    return oauth.of_id_token(provider, token)
 
 
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
