@@ -38,18 +38,18 @@ def _shown(user_id: str, values: dict[str, Any], errors: dict[str, list[str]]) -
 
 @bp.post("/<user_id>/role")
 def set_role(user_id: str) -> ResponseReturnValue:
-    data = checked(UserRole, request.form.to_dict())
+    who, data = actor(), checked(UserRole, request.form.to_dict())
     with flashed_error():
-        user = administering.set_role(actor(), user_id, data.role)
+        user = administering.set_role(who, user_id, data.role)
         return redirect(_back(user_id), f"{user.name} is {user.role.replace('_', ' ')} now")
     return redirect(_back(user_id))
 
 
 @bp.post("/<user_id>/active")
 def set_active(user_id: str) -> ResponseReturnValue:
-    data = checked(UserPatch, request.form.to_dict())
+    who, data = actor(), checked(UserPatch, request.form.to_dict())
     with flashed_error():
-        user = administering.set_active(actor(), user_id, data.is_active)
+        user = administering.set_active(who, user_id, data.is_active)
         return redirect(_back(user_id), f"{user.name} is switched {'on' if user.is_active else 'off'}")
     return redirect(_back(user_id))
 
