@@ -22,6 +22,8 @@ _SAID = {
     "account.sign_in_failed": "failed to sign in as {name}",
     "account.signed_in": "signed in",
     "account.signed_out": "signed out",
+    "account.switched_off": "switched the account {name} off",
+    "account.switched_on": "switched the account {name} on",
     "account.two_factor_begun": "began to set up two-factor sign-in",
     "account.two_factor_off": "switched two-factor sign-in off for {name}",
     "account.two_factor_on": "switched two-factor sign-in on for {name}",
@@ -29,6 +31,8 @@ _SAID = {
     "audit.exported": "exported the audit",
     "audit.verified": "checked the chain of the audit: {outcome}",
     "deployment.queued": "deployed {name}",
+    "guest.added": "gave the role {role} on a project to the address {name}",
+    "guest.removed": "took the role {role} back from the address {name}",
     "invitation.withdrawn": "withdrew the invitation of {name}",
     "mail.link_opened": "looked at the link in a letter to {name}",
     "mail.sent_again": "sent a letter to {name} again",
@@ -39,9 +43,11 @@ _SAID = {
     "member.left": "left {name}",
     "member.removed": "removed {name} from the team",
     "member.role_changed": "changed the role of {name} to {role}",
-    "role.assigned": "gave {name} the role {role}",
-    "role.removed": "took the role {role} from {name}",
     "token.reused": "used an old value of the API token {name}, so it was revoked",
+    "user.role_given": "gave {name} the role {role}",
+    "user.role_restored": "gave {name} back what the role {role} holds",
+    "user.role_taken": "took the role {role} from {name}",
+    "user.role_withheld": "took away from {name} what the role {role} holds",
 }
 """What has its own words; `{name}` is the thing, any other word the new value of a field that changed."""
 _NOUNS = {"token": "API token", "user": "account", "environment": "variables"}
