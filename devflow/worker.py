@@ -27,9 +27,9 @@ from devflow.core.settings import Settings
 from devflow.features.accounts.service import entering, mailed, pictures
 from devflow.features.deployments import tasks
 from devflow.features.deployments.rules.plan import PROJECT
+from devflow.features.mail import service as mail
 from devflow.features.overview import service as overview
 from devflow.features.tokens.service import keeping as tokens
-from devflow.features.mail import service as mail
 from devflow.features.wizard import service as wizard
 from devflow.ports.engine import Engine
 from devflow.web.ports import port

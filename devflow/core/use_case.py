@@ -55,7 +55,8 @@ def use_case(
     """A use case that writes: loads its scope with `on`, checks the permission, commits once, hands facts on.
 
     The scope may be given as an id (then `on` finds it, or raises NotFound) or as the thing itself.
-    `fresh` asks that the person has proved who they are a short while ago.
+    `fresh` asks that the person has proved who they are a short while ago; an API token counts as such, but for what
+    concerns the account itself: a leaked one could otherwise lock its owner out or take the account over.
     Inside another use case it joins that one's transaction.
     """
     return _decorate(permission, on, writes=True, fresh=fresh)
@@ -79,6 +80,9 @@ def _decorate(
                 args = (scope, *args[1:])
             if not actor.may(permission, scope):
                 raise refusal(actor, permission, scope)
+            if fresh and actor.token_id and permission is Permission.ACCOUNT_MANAGE:
+                text = "An API token cannot change how you sign in. Sign in yourself for this."
+                raise Forbidden(text, code="AUTHORIZATION_FAILED", permission=permission.value)
             if fresh and not actor.fresh and not actor.everything:
                 raise Stale("Confirm that it is you first: it has been a while since you signed in.")
             return function(actor, *args, **kwargs)

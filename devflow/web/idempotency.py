@@ -27,7 +27,7 @@ def once(create: Callable[[], Response]) -> Response:
     if len(given) > LONGEST or not given.isprintable():
         raise Invalid(f"An {HEADER} has at most {LONGEST} printable characters.", {HEADER: ["Use a UUID, say."]})
     who = anybody()
-    key = _digest(who.id or who.ip, request.method, request.path, given)
+    key = _digest(who.id or who.ip, who.token_id or "", request.method, request.path, given)
     known = replay.begin(key, _digest(request.query_string.decode("latin-1"), request.get_data(cache=True).hex()))
     if known is not None:
         answer = Response(known[1], status=known[0], mimetype="application/json")

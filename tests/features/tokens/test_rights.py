@@ -218,6 +218,28 @@ def test_a_token_may_rotate_itself(house: House, token: Token) -> None:
     assert again.call("PATCH", f"/dev/tokens/{ci.id}/rotate", 403, expires_in_days=90)["code"] == "AUTHORIZATION_FAILED"
 
 
+def test_a_token_cannot_change_how_its_owner_signs_in(house: House, token: Token) -> None:
+    """A leaked one could lock the owner out (a second factor of its own) or take the account over."""
+    ci = token(house.ann, ["read", "write", "admin"])
+    for method, path in [("POST", "/auth/two-factor"), ("POST", "/auth/two-factor/recovery-codes")]:
+        error = ci.call(method, path, 403)
+        assert error["code"] == "AUTHORIZATION_FAILED" and "API token" in error["message"], path
+    ci.call("PUT", "/user/profile", name="Ann Lovelace")
+
+
+def test_an_idempotency_key_gives_one_tokens_answer_to_no_other(house: House, token: Token) -> None:
+    wide, narrow = token(house.ann, ["read", "write", "deploy"]), token(house.ann, ["write"])
+    answers = [
+        who.client.post(
+            "/api/v1/dev/tokens",
+            json={"name": "x", "scopes": ["deploy"]},
+            headers={"Authorization": f"Bearer {who.token}", "Idempotency-Key": "0123456789"},
+        )
+        for who in (wide, narrow)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 403]
+
+
 def test_whoever_leaves_a_team_leaves_the_tokens_for_it(house: House, token: Token, app: Flask) -> None:
     bound, free = token(house.bob, ["read"], team_id=house.team), token(house.bob, ["read"])
     kept = token(house.ann, ["read"], team_id=house.team)
