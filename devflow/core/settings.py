@@ -133,7 +133,9 @@ class Settings(BaseSettings):
         5, ge=1, description="Deletions, role changes and the like a minute by one user."
     )
     max_body_size: int = Field(2, ge=1, description="Largest request body, in MB.")
-    frontend_url: str = Field("", description="Origin of a web page of your own that may call the API (CORS).")
+    frontend_url: str = Field(
+        "", description="Origin of a web page of your own: it may call the API (CORS), and links in mails lead there."
+    )
     cors_origins: str = Field("", description="Further such origins, separated by commas.")
     trusted_proxies: int = Field(1, ge=0, description="Proxies before the web process (the edge is one).")
 

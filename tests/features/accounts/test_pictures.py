@@ -100,7 +100,8 @@ def test_a_picture_is_shown_replaced_and_removed(
     assert answer.status_code == 200 and answer.mimetype == "image/webp"
     assert "private" in answer.headers["Cache-Control"] and answer.headers["X-Content-Type-Options"] == "nosniff"
     assert client.get(first, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
-    assert f'src="{first}"' in client.get("/dashboard").text
+    for page in ("/dashboard", "/settings", "/team", "/admin/users"):
+        assert client.get(page).text.count(f'src="{first}"') == (1 if page == "/dashboard" else 2), page
     send(client, picture("GIF"))
     second = ann.call("GET", "/user/profile")["avatar_url"]
     assert second != first and [path.name for path in folder(app).iterdir()] == [second.rpartition("/")[2]]

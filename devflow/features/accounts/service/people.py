@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +150,14 @@ def by_id(user_id: str) -> User | None:
     """An account that may act; None when it is gone or switched off."""
     user = db.session.get(User, user_id)
     return user if user is not None and user.is_active else None
+
+
+def pictures(user_ids: Collection[str]) -> dict[str, str]:
+    """The addresses of the pictures behind ids, of those who have one, for lists."""
+    rows: Any = db.session.execute(
+        select(User.id, User.avatar_url).where(User.id.in_(user_ids), User.avatar_url.is_not(None))
+    )
+    return {row.id: row.avatar_url for row in rows} if user_ids else {}
 
 
 def names(user_ids: set[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from devflow.core.access import Permission
 from devflow.core.errors import NotFound
 from devflow.core.settings import Settings
+from devflow.features.accounts.service import people
 from devflow.features.audit import service as audit
 from devflow.features.settings import service as platform
 from devflow.features.teams.rules import TITLES, lacking, roles_to_give
@@ -47,8 +48,10 @@ def index() -> ResponseReturnValue:
     who, team, asked = actor(), here(), filters(MemberQuery)
     asked.status = asked.status or "active"
     waiting = membership.search(who, team, MemberQuery(status="pending", limit=100)).items
+    page = membership.search(who, team, asked)
+    pictures = people.pictures({row["user_id"] for row in page.items if row["user_id"]})
     return render(
-        "teams/index.html", "rows", page=membership.search(who, team, asked), query=asked, waiting=waiting,
+        "teams/index.html", "rows", page=page, pictures=pictures, query=asked, waiting=waiting,
         to_give=roles_to_give(who, team), titles=TITLES, touchable=_touchable(team), mine=inviting.for_me(who),
     )  # fmt: skip
 
