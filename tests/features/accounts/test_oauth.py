@@ -1,100 +1,39 @@
-"""Sign-in by others, end to end against providers that answer over a socket."""
+"""Sign-in by GitHub, end to end against a stand-in that answers over a socket."""
 
 from __future__ import annotations
 
-import hmac
-import json
 import time
-from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import oidc_provider_mock
 import pyotp
 import pytest
-import requests
 import time_machine
 from flask import Flask
-from flask.testing import FlaskClient
-from joserfc import jwt
-from joserfc.jwk import RSAKey
 from sqlalchemy import select
 
 from devflow.core.crypto import vault
 from devflow.core.db import db
-from devflow.features.accounts.models import GithubConnection, LoginSession, User
+from devflow.features.accounts.models import GithubConnection, User
 from devflow.features.accounts.service.entering import may_join
 from tests.conftest import PASSWORD, Person, csrf
 from tests.features.accounts.github_fixture import Github, GithubUser, running_github
-
-JSON = {"Accept": "application/json"}
-HTML = {"Accept": "text/html,application/xhtml+xml"}
-GRACE = {"email": "grace@example.com", "email_verified": True, "name": "Grace Hopper"}
-
-
-@pytest.fixture
-def github() -> Iterator[Github]:
-    with running_github() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[str]:
-    with oidc_provider_mock.run_server_in_thread() as server:
-        yield f"http://localhost:{server.server_port}"
+from tests.features.accounts.oauth_trips import (
+    HTML,
+    JSON,
+    consent,
+    csrf_in,
+    said,
+    trip,
+    type_of_oauth,
+    users,
+    verified,
+)
 
 
 @pytest.fixture
-def settings(github: Github, issuer: str) -> dict[str, Any]:
-    return {
-        **github.settings(), "app_url": "http://localhost", "google_issuer": issuer, "google_client_id": "google-id",
-        "google_client_secret": "s", "oidc_issuer": f"{issuer}/", "oidc_client_id": "oidc-id",
-        "oidc_client_secret": "s", "oidc_name": "Acme",
-    }  # fmt: skip
-
-
-def local(location: str) -> str:
-    """The address of a callback as the test client knows it."""
-    parts = urlsplit(location)
-    assert (parts.scheme, parts.netloc) == ("http", "localhost"), location
-    return f"{parts.path}?{parts.query}"
-
-
-def consent(authorization_url: str, **form: str) -> str:
-    """Say yes (or no) on the provider's page; returns the callback it leads to."""
-    answer = requests.post(authorization_url, data=form or {"yes": "1"}, allow_redirects=False, timeout=5)
-    assert answer.status_code == 302, answer.text
-    return local(answer.headers["Location"])
-
-
-def claims_at(issuer: str, sub: str, **claims: Any) -> None:
-    requests.put(f"{issuer}/users/{sub}", json=claims, timeout=5).raise_for_status()
-
-
-def trip(client: FlaskClient, provider: str = "github", next: str = "", **form: str) -> Any:
-    """The whole way there and back in a browser."""
-    start = client.get(f"/api/auth/{provider}", query_string={"redirect": next}, headers=HTML)
-    assert start.status_code == 302, start.text
-    return client.get(consent(start.location, **form), headers=HTML)
-
-
-def users(app: Flask) -> list[User]:
-    with app.app_context():
-        return list(db.session.scalars(select(User).order_by(User.id)))
-
-
-def verified(app: Flask, who: Person) -> None:
-    with app.app_context():
-        db.session.get_one(User, who.id).email_verified = True
-        db.session.commit()
-
-
-def said(client: FlaskClient) -> str:
-    return client.get("/login", follow_redirects=True).text
-
-
-# GitHub
+def settings(provided: dict[str, Any]) -> dict[str, Any]:
+    return provided
 
 
 def test_the_first_one_to_come_by_github_is_the_administrator(app: Flask, github: Github) -> None:
@@ -267,10 +206,6 @@ def test_a_provider_that_cannot_be_reached_is_said_to_be(app: Flask, github: Git
     assert client.get(f"/api/auth/github/callback?{query}", headers=JSON).status_code == 503
 
 
-def type_of_oauth(app: Flask) -> Any:
-    return next(kind for kind in app.extensions["devflow-ports"] if kind.__name__ == "OAuth")
-
-
 def test_a_wrong_client_secret_is_told(app: Flask, github: Github) -> None:
     github.secret = "changed at github"
     client = app.test_client()
@@ -304,11 +239,6 @@ def invited(email: str, token: str) -> bool:
     return token == "golden" and email.startswith("octo")
 
 
-def csrf_in(client: FlaskClient, path: str) -> str:
-    page = client.get(path).text
-    return page[page.index('name="csrf_token"') :].split('value="', 1)[1].split('"', 1)[0]
-
-
 def test_who_is_switched_off_stays_out(app: Flask, ann: Person, github: Github) -> None:
     trip(app.test_client())
     with app.app_context():
@@ -334,236 +264,3 @@ def _switch_on(app: Flask, who: Person) -> list[str]:
     code = pyotp.TOTP(secret).now()
     codes: list[str] = who.call("POST", "/auth/two-factor/confirm", code=code)["recovery_codes"]
     return codes
-
-
-# Connecting and disconnecting
-
-
-def test_connect_in_the_settings_and_disconnect(
-    app: Flask, ann: Person, github: Github, browser: Callable[[Person], FlaskClient]
-) -> None:
-    client = browser(ann)
-    assert "Not connected" in client.get("/settings/github").text
-    start = client.get("/settings/connections/github?next=/settings/github")
-    assert start.status_code == 303
-    assert client.get(consent(start.location), headers=HTML).location == "/settings/github"
-    page = client.get("/settings/github").text
-    assert "octocat" in page and not any(token in page for token in github.tokens)
-    assert ann.call("GET", "/auth/me")["github_connected"] is True
-    state = ann.call("GET", "/github/connection-status")
-    assert state["connected"] is True and state["github_username"] == "octocat"
-    assert state["scopes"] == ["repo", "user:email"]
-    form = {"csrf_token": csrf_in(client, "/settings/github"), "confirm": "octocat", "back": "/settings/github"}
-    assert client.post("/settings/connections/github/disconnect", data=form).location == "/settings/github"
-    assert ann.call("GET", "/github/connection") == {
-        "connected": False, "github_username": None, "avatar_url": None, "scopes": [], "connected_at": None,
-        "token_expires_at": None,
-    }  # fmt: skip
-    assert ann.call("DELETE", "/github/disconnect", 404)["code"] == "RESOURCE_NOT_FOUND"
-
-
-def test_the_last_way_in_is_never_taken(app: Flask, github: Github, issuer: str) -> None:
-    client = app.test_client()
-    start = client.get("/api/v1/auth/github", headers=JSON).get_json()["data"]
-    data = client.get(consent(start["authorization_url"]), headers=JSON).get_json()["data"]
-    who = Person(app.test_client(), data["user"]["id"], data["user"]["email"], data["access_token"])
-    assert "only way to sign in" in who.call("DELETE", "/github/disconnect", 409)["message"]
-    claims_at(issuer, "octo-google", email="other@example.com", email_verified=True)
-    with app.app_context():
-        db.session.get_one(User, who.id).google_id = "octo-google"
-        db.session.commit()
-    who.call("DELETE", "/github/disconnect")
-
-
-def test_one_github_account_belongs_to_one_person(
-    app: Flask, ann: Person, person: Callable[..., Person], github: Github
-) -> None:
-    github.tokens["ghp_own"] = github.user
-    bob = person("Bob")
-    assert ann.call("POST", "/github/connect", access_token="ghp_own")["github_username"] == "octocat"
-    assert bob.call("POST", "/github/connect", 409, access_token="ghp_own")["code"] == "CONFLICT"
-    assert bob.call("POST", "/github/connect", 401, access_token="ghp_wrong")["code"] == "AUTHENTICATION_FAILED"
-
-
-def test_a_program_connects_by_code_and_only_for_itself(
-    app: Flask, ann: Person, person: Callable[..., Person], github: Github
-) -> None:
-    bob = person("Bob")
-    start = ann.call("POST", "/github/connect")
-    answer = parse_qs(urlsplit(consent(start["authorization_url"])).query)
-    sent = {"code": answer["code"][0], "state": answer["state"][0]}
-    assert bob.call("POST", "/github/connect", 400, **sent)["code"] == "BAD_REQUEST"
-    assert "POST /login/oauth/access_token" not in github.asked
-    assert ann.call("POST", "/github/connect", **sent)["connected"] is True
-    enter = app.test_client().get("/api/v1/auth/github", headers=JSON).get_json()["data"]
-    answer = parse_qs(urlsplit(consent(enter["authorization_url"])).query)
-    planted = {"code": answer["code"][0], "state": answer["state"][0]}
-    assert bob.call("POST", "/github/connect", 400, **planted)["code"] == "BAD_REQUEST"
-
-
-def test_who_has_no_password_confirms_at_the_provider(app: Flask, github: Github) -> None:
-    client = app.test_client()
-    trip(client)
-    with app.app_context():
-        row = db.session.scalars(select(LoginSession)).one()
-        row.proved_at = row.proved_at.replace(year=2020)
-        db.session.commit()
-    to_confirm = client.get("/settings/connections/google")
-    assert to_confirm.location.startswith("/confirm?next=/settings/connections/google")
-    assert "Sign in with GitHub again" in client.get(to_confirm.location).text
-    wanted = "/confirm/github?next=/settings/github"
-    github.user, me = GithubUser(99, "mallory"), github.user
-    assert client.get(consent(client.get(wanted).location), headers=HTML).location == "/settings/security"
-    assert client.get("/settings/connections/google").location.startswith("/confirm")
-    github.user = me
-    assert client.get(consent(client.get(wanted).location), headers=HTML).location == "/settings/github"
-    assert client.get("/settings/connections/google").status_code == 303
-    assert not client.get("/settings/connections/google").location.startswith("/confirm")
-
-
-def test_nobody_waits_for_a_provider_with_a_transaction_open(
-    app: Flask, ann: Person, github: Github, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    adapter, free = app.extensions["devflow-ports"][type_of_oauth(app)], []
-
-    def watched(name: str) -> Any:
-        real = getattr(adapter, name)
-
-        def ask(*args: Any) -> Any:
-            free.append((name, not db.session().in_transaction()))
-            return real(*args)
-
-        return ask
-
-    for name in ("start", "finish", "of_access_token", "of_id_token"):
-        monkeypatch.setattr(adapter, name, watched(name))
-    start = ann.call("POST", "/github/connect")
-    answer = parse_qs(urlsplit(consent(start["authorization_url"])).query)
-    ann.call("POST", "/github/connect", code=answer["code"][0], state=answer["state"][0])
-    github.tokens["ghp_own"] = github.user
-    ann.call("POST", "/github/connect", access_token="ghp_own")
-    ann.call("POST", "/auth/google", 401, token="rubbish")
-    assert free == [("start", True), ("finish", True), ("of_access_token", True), ("of_id_token", True)]
-
-
-# OpenID Connect
-
-
-@pytest.mark.parametrize(("provider", "column"), [("google", "google_id"), ("oidc", "oidc_id")])
-def test_an_openid_provider_signs_in(app: Flask, issuer: str, provider: str, column: str) -> None:
-    claims_at(issuer, "grace", **GRACE)
-    client = app.test_client()
-    start = client.get(f"/api/auth/{provider}", headers=HTML)
-    asked = parse_qs(urlsplit(start.location).query)
-    assert asked["scope"] == ["openid profile email"] and asked["nonce"] and asked["code_challenge"]
-    assert client.get(consent(start.location, sub="grace"), headers=HTML).location == "/dashboard"
-    (user,) = users(app)
-    assert user.email == "grace@example.com" and user.email_verified and getattr(user, column) == "grace"
-
-
-def test_an_openid_provider_that_does_not_vouch_links_nothing(app: Flask, ann: Person, issuer: str) -> None:
-    verified(app, ann)
-    claims_at(issuer, "eve", email=ann.email, email_verified=False, name="Eve")
-    client = app.test_client()
-    assert trip(client, "google", sub="eve").location == "/login"
-    claims_at(issuer, "eve2", email=ann.email, name="Eve")
-    assert trip(client, "oidc", sub="eve2").location == "/login"
-    assert [user.google_id or user.oidc_id for user in users(app)] == [None]
-
-
-def test_saying_no_at_an_openid_provider(app: Flask, issuer: str) -> None:
-    client = app.test_client()
-    assert trip(client, "google", action="deny").location == "/login"
-    assert "cancelled" in said(client)
-
-
-def id_token(issuer: str, sub: str, client_id: str = "google-id") -> str:
-    """An ID token as the issuer itself makes it."""
-    asked = {
-        "response_type": "code",
-        "client_id": client_id,
-        "redirect_uri": "http://x/cb",
-        "scope": "openid profile email",
-    }
-    answer = requests.post(
-        f"{issuer}/oauth2/authorize?{urlencode(asked)}", data={"sub": sub}, allow_redirects=False, timeout=5
-    )
-    code = parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
-    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": "http://x/cb"}
-    token = requests.post(f"{issuer}/oauth2/token", data=form, auth=(client_id, "s"), timeout=5).json()
-    return str(token["id_token"])
-
-
-@pytest.mark.parametrize("field", ["token", "id_token", "idToken", "credential", "access_token"])
-def test_a_page_of_ones_own_sends_googles_token(app: Flask, issuer: str, field: str) -> None:
-    claims_at(issuer, "grace", **GRACE)
-    answer = app.test_client().post("/api/v1/auth/google", json={field: id_token(issuer, "grace")})
-    data = answer.get_json()["data"]
-    assert answer.status_code == 200 and data["is_new_user"] is True and data["user"]["email"] == GRACE["email"]
-
-
-def test_a_token_for_somebody_else_is_refused(app: Flask, issuer: str) -> None:
-    claims_at(issuer, "grace", **GRACE)
-    body = {"token": id_token(issuer, "grace", client_id="another app")}
-    assert app.test_client().post("/api/v1/auth/google", json=body).status_code == 401
-
-
-def test_an_expired_token_is_refused(app: Flask, issuer: str) -> None:
-    claims_at(issuer, "grace", **GRACE)
-    token = id_token(issuer, "grace")
-    with time_machine.travel(time.time() + 3 * 3600):
-        assert app.test_client().post("/api/v1/auth/google", json={"token": token}).status_code == 401
-
-
-def by_hmac(header: dict[str, str], claims: dict[str, Any], key: bytes) -> str:
-    head, body = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims))
-    mark = urlsafe_b64encode(hmac.digest(key, head + b"." + body, "sha256")).rstrip(b"=")
-    return b".".join([head, body, mark]).decode()
-
-
-def test_forged_tokens_are_refused(app: Flask, issuer: str) -> None:
-    now = int(time.time())
-    claims = {"iss": issuer, "aud": "google-id", "sub": "grace", "exp": now + 600, "iat": now, **GRACE}
-    own = RSAKey.generate_key(2048, {"kid": "own"})
-    (public,) = requests.get(f"{issuer}/jwks", timeout=5).json()["keys"]
-    pem = RSAKey.import_key(public).as_pem(private=False)
-    signed = {"alg": "HS256", "kid": public["kid"]}
-    head, body, _ = id_token(issuer, "grace").split(".")
-    rubbish = [
-        jwt.encode({"alg": "RS256", "kid": "own"}, claims, own),
-        by_hmac(signed, claims, pem),  # the public key taken for a secret
-        f"{head}.{body}.AAAA", f"eyJhbGciOiJub25lIn0.{body}.", "rubbish", "..", "é.é.é",
-    ]  # fmt: skip
-    for token in rubbish:
-        answer = app.test_client().post("/api/v1/auth/google", json={"token": token})
-        assert answer.status_code == 401, token
-    assert app.test_client().post("/api/v1/auth/google", json={}).status_code == 422
-    assert users(app) == []
-
-
-# Nothing is set up
-
-UNSET = pytest.mark.parametrize("settings", [{"app_url": "http://localhost", "github_client_id": "only half"}])
-
-
-@UNSET
-@pytest.mark.parametrize("provider", ["github", "google", "oidc"])
-def test_what_is_not_set_up_has_no_button_and_names_its_variables(app: Flask, ann: Person, provider: str) -> None:
-    client = app.test_client()
-    for path in ("/login", "/signup"):
-        assert "Continue with" not in client.get(path).text
-    for headers in (JSON, HTML):
-        answer = client.get(f"/api/v1/auth/{provider}", headers=headers)
-        error = answer.get_json()["error"]
-        assert answer.status_code == 503 and error["code"] == "EXTERNAL_SERVICE_ERROR"
-        assert f"{provider.upper()}_CLIENT_SECRET" in error["message"]
-    assert "GITHUB_CLIENT_ID" not in client.get("/api/auth/github").get_json()["error"]["message"]
-    assert client.post("/api/v1/auth/google", json={"token": "x"}).status_code == 503
-    assert ann.call("POST", "/github/connect", 503)["code"] == "EXTERNAL_SERVICE_ERROR"
-
-
-@UNSET
-def test_the_github_page_says_what_to_set(app: Flask, ann: Person, browser: Callable[[Person], FlaskClient]) -> None:
-    page = browser(ann).get("/settings/github").text
-    assert "GITHUB_CLIENT_SECRET" in page and "http://localhost/api/auth/github/callback" in page
-    assert "Connect GitHub" not in page
