@@ -39,6 +39,11 @@ DEFAULT_THREADS = 4
 LOOKERS = 4
 """Projects looked after at once; a version that is called back may take a while to answer."""
 STOP_SECONDS = 5.0
+PASSING = 10.0
+"""Seconds for which something may be away without being told: the parts of the platform start side by side."""
+
+AGAIN = 5.0
+"""Seconds until a loop that was kept from its work tries again."""
 
 
 class QuietConsumer(Consumer):
@@ -48,12 +53,29 @@ class QuietConsumer(Consumer):
         pass
 
 
+class Lasting:
+    """Tells a trouble that lasts from one that passes, such as an edge that is still starting."""
+
+    def __init__(self, seconds: float = PASSING, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._since: float | None = None
+
+    def tells(self) -> bool:
+        """It is there (still): has it been long enough to be worth a line?"""
+        self._since = self._clock() if self._since is None else self._since
+        return self._clock() - self._since >= self._seconds
+
+    def over(self) -> None:
+        self._since = None
+
+
 class Loop:
     """Calls something again and again in a thread of its own, each time in a fresh app context."""
 
     def __init__(self, app: Flask, name: str, seconds: float, work: Callable[[], Any], stop: threading.Event) -> None:
         self._app, self._seconds, self._work, self._stop = app, seconds, work, stop
         self._soon = threading.Event()
+        self._lasting = Lasting()
         self.thread = threading.Thread(target=self._run, daemon=True, name=name)
         self.thread.start()
 
@@ -70,8 +92,12 @@ class Loop:
                         self._work()
                     finally:
                         db.session.remove()
+                self._lasting.over()
             except DomainError as error:
-                log.warning("%s: %s", self.thread.name, error)
+                if self._lasting.tells():
+                    log.warning("%s: %s", self.thread.name, error)
+                self._soon.wait(min(self._seconds, AGAIN))
+                continue
             except Exception:
                 log.exception("%s failed", self.thread.name)
             self._soon.wait(self._seconds)

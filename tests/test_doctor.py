@@ -55,6 +55,30 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert check.state == "fail" and "no build starts" in check.mend
 
 
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("git version 2.39.5", "ok"), ("git version 2.37.0 (Apple Git-1)", "ok"), ("git version 3.0.1", "ok"),
+        ("git version 2.36.6", "warn"), ("git version 2.9", "warn"), ("who knows", "warn"),
+    ],
+)  # fmt: skip
+def test_an_old_git_is_told_with_what_follows(said: str, state: str) -> None:
+    check = doctor._git_found(said)
+    assert check.state == state
+    assert state == "ok" or ("private" in check.says and "2.37" in (check.mend or ""))
+
+
+def test_git_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find("Git", tmp_path).state in ("ok", "warn")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find("Git", tmp_path).state == "fail"
+
+
+@pytest.mark.parametrize(("megabytes", "says"), [(800, "800 MB"), (2048, "2 GB"), (62_771, "61.3 GB")])
+def test_sizes_are_told_as_people_say_them(megabytes: int, says: str) -> None:
+    assert doctor._amount(megabytes) == says
+
+
 def test_the_engine(tmp_path: Path) -> None:
     assert find("Docker engine", tmp_path).state == "ok"
     check = find("Docker engine", tmp_path, docker_host=f"unix://{tmp_path}/none.sock")
@@ -134,5 +158,5 @@ def test_sign_in_by_others(tmp_path: Path) -> None:
 def test_an_examination_that_breaks_does_not_hide_the_others(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path, database_url="mysql+nothing://x")  # type: ignore[call-arg]
     found = doctor.PlatformDoctor(settings).checks()
-    assert len(found) == 10
+    assert len(found) == 11
     assert "could not be checked" in next(check for check in found if check.name == "Database").says

@@ -8,10 +8,12 @@ from __future__ import annotations
 import concurrent.futures
 import ipaddress
 import os
+import re
 import shutil
 import smtplib
 import socket
 import ssl
+import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Callable
@@ -34,6 +36,8 @@ from devflow.supervisor.services import ROOT, answers
 
 _TIMEOUT = 5
 _MB = 1024 * 1024
+_GIT_PINS = (2, 37)
+"""The first git that takes http.curloptResolve."""
 
 
 class PlatformDoctor:
@@ -51,6 +55,7 @@ def checks(settings: Settings) -> list[Check]:
     examinations: list[tuple[str, Callable[[Settings], list[Check]]]] = [
         ("Data folder", _folder),
         ("Disk", _disk),
+        ("Git", _git),
         ("Docker engine", _engine),
         ("Ports", _ports),
         ("Database", _database),
@@ -89,11 +94,39 @@ def _folder(settings: Settings) -> list[Check]:
 def _disk(settings: Settings) -> list[Check]:
     place = next(p for p in (settings.folder, *settings.folder.parents) if p.exists())
     free = shutil.disk_usage(place).free // _MB
-    says = f"{free} MB are free at {place}."
+    says = f"{_amount(free)} free at {place}."
     if free >= 2 * settings.min_free_disk:
         return [Check("Disk", "ok", says)]
-    mend = f"Free some space; below {settings.min_free_disk} MB (MIN_FREE_DISK) no build starts."
+    mend = f"Free some space; below {_amount(settings.min_free_disk)} (MIN_FREE_DISK) no build starts."
     return [Check("Disk", "warn" if free >= settings.min_free_disk else "fail", says, mend)]
+
+
+def _amount(megabytes: int) -> str:
+    """`800 MB`, `61.3 GB`."""
+    return f"{megabytes} MB" if megabytes < 1024 else f"{megabytes / 1024:.1f} GB".replace(".0 GB", " GB")
+
+
+def _git(_settings: Settings) -> list[Check]:
+    try:
+        asked = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=_TIMEOUT, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return [
+            Check("Git", "fail", "git cannot be run, so nothing can be cloned.", "Install it: apt-get install git.")
+        ]
+    return [_git_found(asked.stdout)]
+
+
+def _git_found(said: str) -> Check:
+    """What a git with this version line can and cannot do."""
+    number = re.search(r"(\d+)\.(\d+)", said)
+    version = (int(number[1]), int(number[2])) if number else (0, 0)
+    if version >= _GIT_PINS:
+        return Check("Git", "ok", f"Git {number[0] if number else ''} is installed.")
+    says = (
+        f"Git {number[0] if number else 'of unknown version'} ignores http.curloptResolve: it looks a server's name up "
+        "once more after DevFlow has checked its address. Who controls a name server can lead a clone to a private one."
+    )
+    return Check("Git", "warn", says, "Install git 2.37 or newer, or let only people you trust add repositories.")
 
 
 def _engine(settings: Settings) -> list[Check]:

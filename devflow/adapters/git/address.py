@@ -16,6 +16,7 @@ _USER = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _SCP = re.compile(rf"(?:({_USER})@)?({_HOST}):(?!/?-)([^:\s][^\s]*)")
 _NETLOC = re.compile(rf"{_HOST}(?::[0-9]{{1,5}})?")
 _LONGEST = 2048
+_SWITCH = "An administrator can allow folders of this server on the page Admin (or with ALLOW_LOCAL_REPOSITORIES=true)."
 _TWO_WAYS = "Use an address such as https://host/team/repository.git or git@host:team/repository.git."
 
 
@@ -67,7 +68,7 @@ def invalid(message: str, hint: str = "") -> Invalid:
 def _local(url: str, repository: Repository) -> Address:
     path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
     if not repository.allow_local:
-        raise invalid("Paths on this server are not allowed as repositories.", _TWO_WAYS)
+        raise invalid("Paths on this server are not allowed as repositories.", f"{_TWO_WAYS} {_SWITCH}")
     if not path.startswith("/"):
         raise invalid("A repository on this server needs an absolute path, such as /srv/git/shop.git.")
     return Address(path, "local", "", Credentials())

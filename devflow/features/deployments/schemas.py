@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output
-from devflow.features.projects.schemas import Branch, Command, Folder, Variables
+from devflow.features.projects.schemas import Branch, Command, Folder, RepositoryUrl, Variables
 
 
 class DeployIn(Input):
@@ -26,7 +26,7 @@ class DeployIn(Input):
 class DeploymentIn(DeployIn):
     """Deploy a repository; its project is found or made."""
 
-    repository: str = Field("", max_length=1000)
+    repository: RepositoryUrl = Field("", max_length=1000)
     project_id: str | None = None
     build_command: Command | None = None
     output_dir: Folder | None = None

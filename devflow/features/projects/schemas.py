@@ -19,6 +19,7 @@ RESERVED = frozenset(
 """Names that are no project's: they look like the platform's own."""
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"(?:https?|ssh|file)://[^\s/]*/\S*|[./~].*|(?:[^\s@/:]+@)?[^\s@/:]+:[^\s:]\S*", re.IGNORECASE)
+_SHORT = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}/[^\s/:@]+/[^\s:@]+", re.IGNORECASE)
 _TOKEN = 20
 """So long is no name of a person in an address, but a token."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -54,6 +55,11 @@ def address_problem(repository: str) -> str | None:
         # Everybody in the team reads the address; it is in logs, audit and lists.
         return "Leave the password out of the address. Choose an access token and give it there: it is kept encrypted."
     return None
+
+
+def with_scheme(repository: str) -> str:
+    """`github.com/you/app`, as people copy it from a page, becomes https://github.com/you/app."""
+    return f"https://{repository}" if _SHORT.fullmatch(repository) else repository
 
 
 def server_of(repository: str) -> tuple[str, str]:
@@ -149,6 +155,7 @@ def variables_of(value: Any) -> Any:
     return {name: None if text is None else str(text) for name, text in value.items()}
 
 
+RepositoryUrl = Annotated[str, AfterValidator(with_scheme)]
 PhpVersion = Annotated[str, Field(pattern=r"^\d{1,2}(\.\d{1,2}){0,2}$", max_length=10)]
 Slug = Annotated[str, Field(max_length=63), AfterValidator(_slug)]
 Folder = Annotated[str, Field(max_length=255), AfterValidator(_folder)]
@@ -161,7 +168,7 @@ Variables = Annotated[dict[str, str | None], BeforeValidator(variables_of)]
 class RepositoryIn(Input):
     """Where the code is and how to get at it."""
 
-    repository_url: str = Field(min_length=1, max_length=1000)
+    repository_url: RepositoryUrl = Field(min_length=1, max_length=1000)
     access: Access = "public"
     token: str = Field("", max_length=4096)
     private_key: str = Field("", max_length=16_384)
@@ -235,7 +242,7 @@ class ProjectPatch(Input):
 
     name: str | None = Field(None, min_length=1, max_length=255)
     slug: Slug | None = None
-    repository_url: str | None = Field(None, min_length=1, max_length=1000)
+    repository_url: RepositoryUrl | None = Field(None, min_length=1, max_length=1000)
     branch: Branch | None = None
     status: Literal["active", "inactive", "maintenance"] | None = None
     framework: str | None = Field(None, max_length=40)

@@ -13,6 +13,7 @@ from devflow.features.projects.schemas import (
     Command,
     Folder,
     HealthPath,
+    RepositoryUrl,
     Slug,
     variables_of,
 )
@@ -24,7 +25,7 @@ def _env_text(value: str) -> str:
 
 
 class RepositoryForm(Input):
-    repository_url: str = Field(min_length=1, max_length=1000)
+    repository_url: RepositoryUrl = Field(min_length=1, max_length=1000)
     access: Access = "public"
     token: str = Field("", max_length=4096)
 

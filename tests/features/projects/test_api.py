@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from devflow.core.db import db
-from devflow.features.projects.schemas import parse_variables, short_name, slug_from
+from devflow.features.projects.schemas import parse_variables, short_name, slug_from, with_scheme
 from tests.conftest import Person
 
 URL = "https://example.com/team/My%20Shop.git"
@@ -158,3 +158,23 @@ def test_a_project_with_work_under_way_is_not_deleted_by_accident(ann: Person, p
     ann.call("DELETE", f"/projects/{made['id']}?force=true")
     ann.call("GET", f"/projects/{made['id']}", 404)
     assert ann.call("GET", "/deployments") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("github.com/you/app", "https://github.com/you/app"),
+        ("Git.Example.co.uk/group/sub/app.git", "https://Git.Example.co.uk/group/sub/app.git"),
+        ("https://github.com/you/app", "https://github.com/you/app"),
+        ("git@github.com:you/app.git", "git@github.com:you/app.git"),
+        ("github.com:you/app.git", "github.com:you/app.git"),
+    ],
+)
+def test_an_address_without_a_scheme_is_understood(ann: Person, given: str, kept: str) -> None:
+    assert ann.call("POST", "/projects", 201, repository_url=given, name="Shop")["repository_url"] == kept
+    assert ann.call("PUT", "/projects/shop", repository_url=given)["repository_url"] == kept
+
+
+@pytest.mark.parametrize("given", ["you/app", "app", "github.com", "github.com/you", "./you/../app", "a.b/c d/e"])
+def test_what_only_looks_like_one_is_left_as_it_is(given: str) -> None:
+    assert with_scheme(given) == given
