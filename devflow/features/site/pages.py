@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app
+from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from devflow.core.settings import Settings
@@ -32,10 +32,14 @@ def terms() -> ResponseReturnValue:
 @bp.get("/docs")
 def docs() -> ResponseReturnValue:
     """The API, from its own document."""
+    base, search = port(Settings).public_url, request.args.get("search", "").strip()[:200]
     known = current_app.extensions.get(_REFERENCE)
     if known is None:  # the document takes its time and never changes while this process lives
-        known = current_app.extensions[_REFERENCE] = rules.reference(document(current_app))
-    return render("site/docs.html", groups=known, base=port(Settings).public_url)
+        told = document(current_app)
+        known = current_app.extensions[_REFERENCE] = (rules.reference(told, base), rules.errors(told))
+    groups, errors = known
+    shown = rules.matching(groups, search)
+    return render("site/docs.html", "operations", groups=shown, all=groups, errors=errors, base=base, search=search)
 
 
 @bp.get("/privacy")
