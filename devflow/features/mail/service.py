@@ -13,7 +13,7 @@ from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
 from devflow.core.crypto import vault
 from devflow.core.db import db, transaction
-from devflow.core.errors import Conflict, NotFound
+from devflow.core.errors import Conflict, Forbidden, NotFound
 from devflow.core.ids import new_id
 from devflow.core.paging import Page, paginate
 from devflow.core.use_case import emit, query, refusal, use_case
@@ -150,6 +150,8 @@ def open_link(actor: Actor, letter_id: str, page_url: str) -> str:
     reader = Permission(letter.reader)
     if not actor.may(reader):
         raise refusal(actor, reader)
+    if actor.token_id is not None:
+        raise Forbidden("An API token opens no links: they lead into people's accounts. Sign in yourself to do that.")
     if letter.state == "sent" or not letter.context or letter.expires_at <= now():
         raise Conflict("What this letter said is forgotten: it was sent, or its time is over.", code="INVALID_STATE")
     link = contents(letter, page_url).link

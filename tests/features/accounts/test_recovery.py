@@ -245,6 +245,16 @@ def test_changing_the_password_ends_the_other_sessions_only(app: Flask, ann: Per
     assert entry["details"] == {"password": "changed"}
 
 
+def test_a_token_changes_no_password(app: Flask, ann: Person) -> None:
+    body = {"name": "ci", "scopes": ["write", "admin"]}
+    token = ann.call("POST", "/dev/tokens", 201, **body)["token"]
+    robot = Person(app.test_client(), ann.id, ann.email, token)
+    robot.call("POST", "/auth/change-password", 403, current_password=PASSWORD, new_password=NEW)
+    letter = ann.call("GET", "/mail/letters")[0]
+    robot.call("POST", f"/mail/letters/{letter['id']}/link", 403)
+    assert sign_in(app, ann.email, PASSWORD) == 200
+
+
 def test_guessing_the_current_password_ends(app: Flask, ann: Person) -> None:
     body = {"current_password": "wrong", "new_password": NEW}
     headers = {"Authorization": f"Bearer {ann.token}"}

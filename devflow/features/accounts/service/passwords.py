@@ -10,7 +10,7 @@ from devflow.core.access import Actor, Permission, anonymous
 from devflow.core.clock import now
 from devflow.core.db import db
 from devflow.core.epoch import rights_changed
-from devflow.core.errors import Conflict, Invalid, Unauthenticated
+from devflow.core.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from devflow.core.ids import new_id
 from devflow.core.use_case import emit, forget_session, query, use_case
 from devflow.features.accounts import rules
@@ -73,6 +73,8 @@ def change(actor: Actor, current: str, new: str, cost: int, guard: Guard) -> Non
 
     Raises Unauthenticated when `current` is wrong, TooMany after too many tries.
     """
+    if actor.token_id is not None:
+        raise Forbidden("An API token cannot change how its owner signs in. Sign in yourself to do that.")
     user = find(actor.id)
     known, email = user.password_hash, user.email
     if known is None:
