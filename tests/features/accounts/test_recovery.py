@@ -258,9 +258,7 @@ def test_a_token_changes_no_password(app: Flask, ann: Person) -> None:
 def test_guessing_the_current_password_ends(app: Flask, ann: Person) -> None:
     body = {"current_password": "wrong", "new_password": NEW}
     headers = {"Authorization": f"Bearer {ann.token}"}
-    codes = [
-        ann.client.post("/api/v1/auth/change-password", json=body, headers=headers).status_code for _ in range(12)
-    ]
+    codes = [ann.client.post("/api/v1/auth/change-password", json=body, headers=headers).status_code for _ in range(12)]
     assert codes[0] == 401 and codes[-1] == 429
 
 
