@@ -23,8 +23,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     images a deadline may pass, and tests side by side remove images of the same content. What is really broken fails
     three times."""
     for item in items:
-        if item.get_closest_marker("slow") or "ports" in item.path.parts:
+        if item.get_closest_marker("slow") and "web" not in item.path.parts or "ports" in item.path.parts:
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests have to say beside passing: `record_property("printed", text)`."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "printed":
+                    terminalreporter.section(report.nodeid.rpartition("::")[2])
+                    terminalreporter.write_line(str(text))
 
 
 PASSWORD = "correct horse"

@@ -168,7 +168,8 @@ def things(app: Flask, ann: Person) -> dict[str, str]:
     deployment = ann.call("POST", f"/projects/{project['id']}/deploy", 201)
     return {
         "project_id": project["id"], "slug": project["slug"], "deployment_id": deployment["id"],
-        "name": "KEY", "session_id": "none", "letter_id": "none", "token_id": "none", "member_id": "none", "invite_token": "none",
+        "name": "KEY", "session_id": "none", "letter_id": "none", "token_id": "none",
+        "member_id": "none", "invite_token": "none",
         "team_id": project["team_id"], "provider": "github",
         "user_id": "none", "role_id": "none", "grant_id": "none",
     }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
+from devflow.core.access import Permission
 from devflow.core.errors import Conflict, Invalid
 from devflow.core.settings import Settings
 from devflow.features.accounts.service import people
@@ -60,7 +61,10 @@ def show(slug: str) -> ResponseReturnValue:
     head, who = _head(slug), actor()
     project = head["project"]
     found = service.show(who, project.id, _settings())
-    recent = finding.with_projects(who, finding.of_project(project.id, 8))
+    deploys = who.may(Permission.DEPLOYMENTS_READ, project)
+    recent = finding.with_projects(who, finding.of_project(project.id, 8)) if deploys else []
+    looks = who.may(Permission.CONTAINERS_READ, project)
+    running = containers.of_project(who, project, port(Engine)) if looks else []
     statistics = found["statistics"]
     return render(
         "projects/show.html",
@@ -71,7 +75,7 @@ def show(slug: str) -> ResponseReturnValue:
             "success_rate": statistics["success_rate"],
             "median": statistics["average_deployment_time"],
         },
-        containers=containers.of_project(who, project, port(Engine)),
+        containers=running,
     )
 
 

@@ -13,7 +13,7 @@ from devflow.core.db import db
 from devflow.core.errors import NotFound
 from devflow.core.paging import Page, count_up_to, paginate
 from devflow.core.reach import of_team, reachable
-from devflow.core.use_case import query
+from devflow.core.use_case import query, refusal
 from devflow.features.deployments.models import Deployment, Stage
 from devflow.features.deployments.rules.states import COARSE, FILTERS
 from devflow.features.deployments.schemas import DeploymentQuery, LogQuery
@@ -59,7 +59,10 @@ def search(actor: Actor, asked: DeploymentQuery, team_id: str | None = None) -> 
 def _matching(actor: Actor, asked: DeploymentQuery, team_id: str | None, *, any_status: bool = False) -> Select[Any]:
     rows = select(Deployment)
     if asked.project_id:
-        rows = rows.where(Deployment.project_id == projects.find(actor, asked.project_id).id)
+        project = projects.find(actor, asked.project_id)
+        if not actor.may(Permission.DEPLOYMENTS_READ, project):
+            raise refusal(actor, Permission.DEPLOYMENTS_READ, project)
+        rows = rows.where(Deployment.project_id == project.id)
     else:
         rows = rows.where(_mine(actor, team_id))
     if words := () if any_status else FILTERS[asked.status]:

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from devflow.core.access import Permission
 from devflow.core.errors import NotFound
 from devflow.core.settings import Settings
+from devflow.core.use_case import refusal
 from devflow.features.accounts.service import people
 from devflow.features.audit import service as audit
 from devflow.features.settings import service as platform
@@ -69,6 +70,8 @@ def _touchable(team: Team) -> list[str]:
 @submits("teams/invite.html", InviteIn, calls=inviting.invite)
 def invite(data: InviteIn | None) -> Any:
     team = here()
+    if not actor().may(Permission.MEMBERS_MANAGE, team):
+        raise refusal(actor(), Permission.MEMBERS_MANAGE, team)
     if data is not None:
         return _sent(team, inviting.invite(actor(), team.id, data, _settings()))
     return {"to_give": roles_to_give(actor(), team), "values": {"role": "member"}, "mails": mails()}
