@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from flask import Blueprint, Flask, Response, request
 from pydantic import BaseModel, TypeAdapter
 from werkzeug.exceptions import BadRequest as BrokenBody
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from devflow.core.access import OPEN
 from devflow.core.errors import BadRequest, DomainError
@@ -181,8 +182,11 @@ class ApiBlueprint(Blueprint):
 
 def _json() -> Any:
     """The body, which must be a JSON object; no body counts as an empty one."""
-    if not request.get_data(cache=True):
+    sent, most = request.get_data(cache=True), request.max_content_length
+    if not sent:
         return {}
+    if request.content_length is None and most is not None and len(sent) >= most:
+        raise RequestEntityTooLarge  # in chunks it is only cut off
     try:
         data = request.get_json(force=request.mimetype in ("", "text/plain"))
     except BrokenBody as error:

@@ -15,6 +15,7 @@ from devflow.core import journal
 from devflow.core.errors import NotFound
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings
+from devflow.web import bodies
 from devflow.web.identity import recognised
 
 access_log = logging.getLogger("devflow.access")
@@ -26,6 +27,7 @@ _SECRET = re.compile(r"token|code|key")
 
 def init_app(app: Flask, settings: Settings) -> None:
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = bodies.taken(app.wsgi_app)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(lambda response: _finish(response, https=settings.public_url.startswith("https://")))
     app.jinja_env.globals["csp_nonce"] = csp_nonce

@@ -18,7 +18,7 @@ def index(query: RoleQuery) -> Page[RoleOut]:
     return defining.search(actor(), query)
 
 
-@bp.post("/roles", calls=defining.create, status=201, raises=(Conflict, Forbidden))
+@bp.post("/roles", calls=defining.create, limit="sensitive", status=201, raises=(Conflict, Forbidden))
 def create(body: RoleIn) -> RoleOut:
     """Create a role from permissions you hold yourself."""
     return Said(defining.create(actor(), body), "Role created successfully")
@@ -30,20 +30,25 @@ def show(role_id: str) -> RoleOut:
     return defining.show(actor(), role_id)
 
 
-@bp.patch("/roles/<role_id>", calls=defining.update, raises=(NotFound, Forbidden, Conflict))
+@bp.patch("/roles/<role_id>", calls=defining.update, limit="sensitive", raises=(NotFound, Forbidden, Conflict))
 def update(role_id: str, body: RolePatch) -> RoleOut:
     """Change a role; it counts from the next request of everybody who has it."""
     return defining.update(actor(), role_id, body)
 
 
-@bp.delete("/roles/<role_id>", calls=defining.delete, raises=(NotFound, Forbidden))
+@bp.delete("/roles/<role_id>", calls=defining.delete, limit="sensitive", raises=(NotFound, Forbidden))
 def delete(role_id: str) -> None:
     """Delete a role; whoever has it loses it."""
     defining.delete(actor(), role_id)
     return Said(None, "Role deleted successfully")
 
 
-@bp.post("/roles/<role_id>/permissions", calls=defining.set_permissions, raises=(NotFound, Forbidden, Conflict))
+@bp.post(
+    "/roles/<role_id>/permissions",
+    calls=defining.set_permissions,
+    limit="sensitive",
+    raises=(NotFound, Forbidden, Conflict),
+)
 def set_permissions(role_id: str, body: PermissionsIn) -> RoleOut:
     """Add permissions to a role, remove some, or replace all."""
     return defining.set_permissions(actor(), role_id, body)

@@ -21,13 +21,23 @@ from devflow.web.identity import actor
 bp = ApiBlueprint("access", __name__, url_prefix="/security")
 
 
-@bp.post("/users/<user_id>/roles/<role_id>", calls=assigning.assign, raises=(NotFound, Forbidden, Conflict))
+@bp.post(
+    "/users/<user_id>/roles/<role_id>",
+    calls=assigning.assign,
+    limit="sensitive",
+    raises=(NotFound, Forbidden, Conflict),
+)
 def assign(user_id: str, role_id: str, body: AssignIn) -> HoldingsOut:
     """Give a role everywhere, in a team or on a project; or take away there what it holds."""
     return assigning.assign(actor(), body.place, user_id, role_id, body.effect)
 
 
-@bp.delete("/users/<user_id>/roles/<role_id>", calls=assigning.unassign, raises=(NotFound, Forbidden, Conflict))
+@bp.delete(
+    "/users/<user_id>/roles/<role_id>",
+    calls=assigning.unassign,
+    limit="sensitive",
+    raises=(NotFound, Forbidden, Conflict),
+)
 def unassign(user_id: str, role_id: str, query: PlaceIn) -> HoldingsOut:
     """Take a role back in the place where it was given."""
     return Said(assigning.unassign(actor(), query.place, user_id, role_id), "Role removed successfully")

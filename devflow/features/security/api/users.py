@@ -37,7 +37,7 @@ def set_active(user_id: str, body: UserPatch) -> UserOut:
     return administering.set_active(actor(), user_id, body.is_active)
 
 
-@bp.put("/<user_id>/role", calls=administering.set_role, raises=(NotFound, Forbidden, Conflict))
+@bp.put("/<user_id>/role", calls=administering.set_role, limit="sensitive", raises=(NotFound, Forbidden, Conflict))
 def set_role(user_id: str, body: UserRole) -> UserOut:
     """Set the role on the platform; it counts at once, whatever an older token says."""
     return administering.set_role(actor(), user_id, body.role)
