@@ -108,7 +108,7 @@ def stream(
     whether it knew them, in the hub's thread, so without waiting for anything; it may call `connection.send` and
     `connection.close`. Raises `TooMany`.
     """
-    sockets().stream(ws, subscription, owner, guard, on_subscribe, on_message)
+    sockets().stream(ws, Viewing(subscription, owner, guard, on_subscribe, on_message))
 
 
 def start_reader(ws: Any) -> None:
@@ -124,6 +124,16 @@ def without_compression(application: Callable[..., Any]) -> Callable[..., Any]:
         return application(environ, start_response)
 
     return serve
+
+
+class Viewing(NamedTuple):
+    """What `stream` was asked for."""
+
+    subscription: Subscription
+    owner: str
+    guard: Guard | None
+    on_subscribe: bool
+    on_message: OnMessage | None
 
 
 class Seats:
@@ -210,16 +220,9 @@ class Sockets:
         else:
             self._started().hub.adopt(ws, _ignore, _ignore, lambda connection: connection.close(code, reason))
 
-    def stream(
-        self,
-        ws: Any,
-        subscription: Subscription,
-        owner: str,
-        guard: Guard | None,
-        on_subscribe: bool,
-        on_message: OnMessage | None,
-    ) -> None:
+    def stream(self, ws: Any, wanted: Viewing) -> None:
         hub, tailer, guards = self._started()
+        subscription, owner, guard, on_subscribe, on_message = wanted
         self.seats.take(owner)
         started = not on_subscribe
 

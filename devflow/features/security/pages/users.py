@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from devflow.core.errors import Invalid
 from devflow.features.accounts.schemas import UserPatch, UserQuery, UserRole
 from devflow.features.accounts.service import administering
-from devflow.features.roles.rules import BUILT_IN
+from devflow.features.roles.service.vocabulary import BUILT_IN
 from devflow.features.security.service import assigning, overview
 from devflow.web.identity import actor
 from devflow.web.pages import checked, filters, flashed_error, redirect, render

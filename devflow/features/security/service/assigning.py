@@ -9,8 +9,8 @@ from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.service import administering
 from devflow.features.accounts.service.people import User
-from devflow.features.roles.rules import BUILT_IN_IDS, built_in
 from devflow.features.roles.service import defining, giving, granting
+from devflow.features.roles.service.vocabulary import BUILT_IN_IDS, built_in
 from devflow.features.security.service import places
 from devflow.features.security.service.listing import Grant, grant_of, grants_to, guest_of
 from devflow.features.security.service.places import Place

@@ -8,8 +8,8 @@ from datetime import datetime
 from devflow.core.access import DESCRIPTIONS, OPEN, SYSTEM_ROLES, TEAM_RIGHTS, TEAM_ROLES, Actor, Permission
 from devflow.core.use_case import query, refusal, scope_for
 from devflow.features.accounts.service.people import User
-from devflow.features.roles.rules import known
 from devflow.features.roles.service import granting
+from devflow.features.roles.service.vocabulary import known
 from devflow.features.security.service import listing, places
 from devflow.features.security.service.listing import Grant
 from devflow.features.security.service.places import Place
