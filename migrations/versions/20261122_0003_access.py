@@ -38,6 +38,9 @@ UNGUARD = {
 
 
 def upgrade() -> None:
+    with op.batch_alter_table('deployments', schema=None) as batch_op:
+        batch_op.create_index('ix_deployments_project_id_status_number', ['project_id', 'status', 'number'], unique=False)
+
     op.create_table('access_epoch',
     sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('number', sa.Integer(), nullable=False),
@@ -319,6 +322,9 @@ def _name_teams() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table('deployments', schema=None) as batch_op:
+        batch_op.drop_index('ix_deployments_project_id_status_number')
+
     for statement in UNGUARD[op.get_bind().dialect.name]:
         op.execute(statement)
     op.drop_table('idempotency_keys')

@@ -29,13 +29,13 @@ def stats(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
             "label": "Success rate",
             "value": "–" if rate is None else f"{rate * 100:.1f} %".replace(".0 %", " %"),
             **_change(None if rate is None or before is None else round((rate - before) * 100, 1), " pt", good=True),
-            "spark": [(day.success_rate if day.success_rate is not None else 1) * 100 for day in daily],
+            "spark": [None if day.success_rate is None else day.success_rate * 100 for day in daily],
         },
         {
             "label": "Time to live, median",
             "value": "–" if seconds is None else f"{seconds:g} s",
             **_change(None if seconds is None or slower is None else round(seconds - slower), " s", good=False),
-            "spark": [day.median_seconds or 0 for day in daily],
+            "spark": [day.median_seconds for day in daily],
         },
     ]
 

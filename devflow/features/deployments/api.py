@@ -117,7 +117,8 @@ def logs(deployment_id: str, query: LogQuery) -> LogsOut:
     if request.accept_mimetypes.best == "text/plain":
         deployment = finding.show(actor(), deployment_id)
         return download(finding.log_text(deployment, port(Logs)), f"{deployment.repo}-{deployment.number}.log")
-    return finding.logs(actor(), deployment_id, query, port(Logs))
+    answer = finding.logs(actor(), deployment_id, query, port(Logs))
+    return Said(answer, meta={"pagination": finding.log_paging(answer, query)})
 
 
 @bp.post("/deployments/<deployment_id>/cancel", calls=starting.cancel, raises=(NotFound, Conflict))

@@ -65,6 +65,7 @@ class Deployment(HasId, HasUpdates, Model):
         Index("ix_deployments_team_id_status_id", "team_id", "status", "id"),
         Index("ix_deployments_team_id_branch_id", "team_id", "branch", "id"),
         Index("ix_deployments_project_id_number", "project_id", "number", unique=True),
+        Index("ix_deployments_project_id_status_number", "project_id", "status", "number"),
         Index("ix_deployments_status", "status"),
         Index("ix_deployments_user_id_created_at", "user_id", "created_at"),
     )

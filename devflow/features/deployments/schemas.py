@@ -61,6 +61,13 @@ class RollbackIn(Input):
     force: bool = False
 
 
+def sane(value: datetime | None) -> datetime | None:
+    """A date that every database can compare; raises ValueError."""
+    if value is not None and not 1970 < value.year < 9999:  # in UTC it may be a year off
+        raise ValueError("A date from 1971 to 9998.")
+    return value
+
+
 class DeploymentQuery(ListQuery):
     default_limit: ClassVar[int] = 10
 
@@ -85,9 +92,7 @@ class DeploymentQuery(ListQuery):
     @field_validator("from_date", "to_date")
     @classmethod
     def _of_our_time(cls, value: datetime | None) -> datetime | None:
-        if value is not None and not 1970 < value.year < 9999:  # in UTC it may be a year off
-            raise ValueError("A date from 1971 to 9998.")
-        return value
+        return sane(value)
 
 
 class ProjectDeploymentQuery(DeploymentQuery):
@@ -97,9 +102,20 @@ class ProjectDeploymentQuery(DeploymentQuery):
 class LogQuery(Input):
     level: Literal["", "debug", "info", "success", "warning", "error", "command"] = ""
     search: str = Field("", max_length=200)
-    after: int = Field(0, ge=0, le=1_000_000_000_000)
+    since: datetime | None = Field(None, description="Lines written at this time or later.")
+    after: int = Field(0, ge=0, le=1_000_000_000_000, description="Number of the last line seen; wins over page.")
     page: int = Field(1, ge=1, le=1_000_000_000)
-    limit: int = Field(100, ge=1)
+    limit: int = Field(100, ge=1, description="At most 1000.")
+
+    @field_validator("limit")
+    @classmethod
+    def _capped(cls, value: int) -> int:
+        return min(value, 1000)
+
+    @field_validator("since")
+    @classmethod
+    def _of_our_time(cls, value: datetime | None) -> datetime | None:
+        return sane(value)
 
 
 class EarlierQuery(Input):

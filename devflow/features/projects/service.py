@@ -115,15 +115,16 @@ def by_ids(ids: set[str]) -> dict[str, Project]:
     return {row.id: row for row in db.session.scalars(select(Project).where(Project.id.in_(ids)))} if ids else {}
 
 
-def by_repository(actor: Actor, repository: str) -> Project | None:
-    """The newest of the actor's projects made from this repository (URL or short name)."""
-    mine = select(Project).where(_mine(actor)).order_by(Project.id.desc())
+def by_repository(actor: Actor, repository: str, team_id: str | None = None) -> Project | None:
+    """The newest project made from this repository (URL, slug or short name) that the actor may deploy."""
     plain = repository.removesuffix("/").removesuffix(".git")
-    for project in db.session.scalars(mine):
-        known = project.repository.removesuffix("/").removesuffix(".git")
-        if plain in (known, project.slug, short_name(known)):
-            return project
-    return None
+    written = [plain + end for end in ("", "/", ".git", ".git/")]
+    same: list[ColumnElement[bool]] = [Project.repository.in_(written), Project.slug == plain]
+    if not set("/:") & set(plain):
+        same += [Project.repository.endswith(mark + name, autoescape=True) for mark in "/:" for name in written]
+    mine = reachable(actor, Permission.DEPLOYMENTS_CREATE, Project.team_id, Project.id)
+    rows = select(Project).where(mine, or_(*same)).order_by(Project.id.desc()).limit(1)
+    return db.session.scalar(rows.where(Project.team_id == team_id) if team_id else rows)
 
 
 def slug_is_free(slug: str) -> bool:

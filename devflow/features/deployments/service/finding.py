@@ -258,35 +258,42 @@ def present(deployment: Deployment, line: Line) -> dict[str, Any]:
 @query(Permission.DEPLOYMENTS_READ, on=find)
 def logs(actor: Actor, deployment: Deployment, asked: LogQuery, store: Logs) -> dict[str, Any]:
     """Log lines in order; `after` (the last id seen) wins over `page`."""
-    limit = min(asked.limit, 1000)
-    last = store.last_seq(deployment.log_stream)
-    if asked.level or asked.search:
-        found, total = _filtered(deployment, asked, store, limit)
+    skip = 0 if asked.after else (asked.page - 1) * asked.limit
+    if asked.level or asked.search or asked.since:
+        found, total = _filtered(deployment, asked, store, skip)
+        more = total > skip + len(found)
     else:
-        since = asked.after or (asked.page - 1) * limit
-        found, total = list(store.read(deployment.log_stream, since, limit)), last
+        total = store.last_seq(deployment.log_stream)
+        found = list(store.read(deployment.log_stream, asked.after or skip, asked.limit))
+        more = bool(found) and found[-1].seq < total
     lines = [present(deployment, line) for line in found]
-    next_after = found[-1].seq if found else asked.after
     return {
         "logs": lines,
         "log_lines": [line["line"] for line in lines],
         "total_lines": total,
-        "has_more": next_after < last and bool(found),
-        "next_after": next_after,
+        "has_more": more,
+        "next_after": found[-1].seq if found else asked.after,
     }
 
 
-def _filtered(deployment: Deployment, asked: LogQuery, store: Logs, limit: int) -> tuple[list[Line], int]:
-    wanted = asked.search.lower()
+def log_paging(answer: dict[str, Any], asked: LogQuery) -> dict[str, Any]:
+    """Where in the log an answer of `logs` stands, in the words of every list."""
+    skip = 0 if asked.after else (asked.page - 1) * asked.limit
+    page = Page(answer["logs"], answer["total_lines"], False, asked.page, asked.limit, skip)
+    return {**page.meta(), "has_more": answer["has_more"]}
+
+
+def _filtered(deployment: Deployment, asked: LogQuery, store: Logs, skip: int) -> tuple[list[Line], int]:
+    """The lines that fit, and how many there are after `asked.after`."""
+    wanted, begin = asked.search.lower(), int(_utc(asked.since).timestamp() * 1000) if asked.since else 0
     found: list[Line] = []
-    since, skip = asked.after, 0 if asked.after else (asked.page - 1) * limit
-    total = 0
+    since, total = asked.after, 0
     while chunk := store.read(deployment.log_stream, since, 5000):
         since = chunk[-1].seq
         for line in chunk:
-            if (not asked.level or line.level == asked.level) and wanted in line.message.lower():
+            if line.at >= begin and (not asked.level or line.level == asked.level) and wanted in line.message.lower():
                 total += 1
-                if skip < total <= skip + limit:
+                if skip < total <= skip + asked.limit:
                     found.append(line)
     return found, total
 

@@ -52,7 +52,9 @@ def start(actor: Actor, project: Project, data: DeployIn, settings: Settings, tr
 def start_repository(actor: Actor, data: DeploymentIn, settings: Settings) -> Deployment:
     """Deploy a repository: its project is found or made (conflicts.md C54)."""
     project = (
-        projects.find(actor, data.project_id) if data.project_id else projects.by_repository(actor, data.repository)
+        projects.find(actor, data.project_id)
+        if data.project_id
+        else projects.by_repository(actor, data.repository, data.team_id)
     )
     if project is None:
         made = ProjectIn(
