@@ -6,16 +6,16 @@ import json
 import shutil
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import IO, Any
 
 import click
 
 from devflow.adapters.docker.baseimages import DockerBaseImages
+from devflow.adapters.docker.client import DockerEngine
 from devflow.app import ROOT, create_app
 from devflow.core import settings_doc
 from devflow.core.access import SYSTEM, anonymous
-from devflow.core.errors import DomainError
+from devflow.core.errors import DomainError, Unavailable
 from devflow.core.ids import new_id
 from devflow.core.settings import load
 from devflow.demo import run_demo
@@ -23,7 +23,10 @@ from devflow.features.accounts.schemas import SignUpIn
 from devflow.features.accounts.service import entering, people
 from devflow.features.audit.schemas import AuditQuery
 from devflow.features.audit.service import chain, exporting
+from devflow.features.deployments.pipeline import keeping
+from devflow.features.deployments.rules.plan import installation_of
 from devflow.ports.doctor import Doctor
+from devflow.supervisor.lock import running
 from devflow.together import up as run_all
 from devflow.web.api import document
 from devflow.web.pages import checked
@@ -206,10 +209,20 @@ def openapi() -> None:
 @main.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
-    """Delete the data folder: every project, account and log."""
-    folder = Path(load().folder)
-    if yes or click.confirm(f"Delete {folder} with everything in it?"):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Delete the data folder (every project, account and log) and what this installation made on the engine."""
+    settings = load()
+    if pid := running(settings.folder):
+        raise click.ClickException(f"DevFlow is running (process {pid}). Stop it first.")
+    click.echo(f"This deletes {settings.folder} with everything in it, and the containers, images and networks")
+    click.echo("that this installation made on the engine. Repositories and other installations are not touched.")
+    if not yes and not click.confirm("Delete them?"):
+        return
+    try:
+        for what in keeping.clear_installation(DockerEngine(settings.docker_host), installation_of(settings), 2):
+            click.echo(f"removed {what}")
+    except Unavailable as error:
+        click.echo(f"{error.message} What it holds of this installation stays there.", err=True)
+    shutil.rmtree(settings.folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,10 @@ class Engine(Protocol):
 
     def remove_network(self, name: str) -> None: ...
 
+    def networks(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """The names of all networks that carry every one of these labels."""
+        ...
+
     def run(self, spec: RunSpec, on_output: OnOutput | None = None) -> Container:
         """Create and start. Output is attached before the start, so no line is lost; `on_output` gets whole lines from
         a thread of the adapter until the container ends. A container of that name is replaced."""

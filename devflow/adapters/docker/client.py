@@ -113,6 +113,9 @@ class DockerEngine:
     def remove_network(self, name: str) -> None:
         self._networks.remove(name)
 
+    def networks(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        return self._networks.labelled(labels)
+
     def run(self, spec: RunSpec, on_output: OnOutput | None = None) -> Container:
         with self._connection.translated():
             return self._containers.run(spec, on_output)

@@ -14,7 +14,7 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from devflow.adapters.docker.connection import Connection, refusal
-from devflow.adapters.docker.render import managed
+from devflow.adapters.docker.render import label_filter, managed
 from devflow.core.errors import Conflict, Unavailable
 from devflow.ports.engine import MANAGED
 
@@ -119,6 +119,12 @@ class Networks:
                 if MANAGED not in (network.get("Labels") or {}):
                     raise Conflict(f"The network {name} was not made by DevFlow, so it is left alone.")
                 self._remove(network["Id"], name)
+
+    def labelled(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """The names of those that carry every one of these labels."""
+        with self._connection.translated():
+            found = self._connection.api.networks(filters={"label": label_filter(labels)})
+        return tuple(network["Name"] for network in found)
 
     def _remove(self, network: str, name: str) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -265,6 +265,22 @@ def take_down(project_id: str, engine: Engine, edge: Edge, folder: Path, grace: 
     _drop_images(engine.images({PROJECT: project_id}), (), engine)
     engine.remove_network(f"devflow-{project_id}")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_installation(engine: Engine, installation: str, grace: float) -> Iterator[str]:
+    """Remove everything an installation has made on the engine; says what, as it goes."""
+    mine = {INSTALLATION: installation}
+    for container in engine.containers(mine):
+        engine.stop(container.id, grace)
+        engine.remove(container.id)
+        yield f"container {container.name}"
+    for image in engine.images(mine):
+        for tag in image.tags or (image.id,):
+            engine.remove_image(tag)
+            yield f"image {tag}"
+    for network in engine.networks(mine):
+        engine.remove_network(network)
+        yield f"network {network}"
 
 
 def orphans(
