@@ -190,6 +190,9 @@ def retire(job: Job) -> None:
         stop=job.cancelled,
     )
     keeping.drop_artifacts(job.subject, serving.folders(settings, job.subject)[1], holdings, engine)
+    facts = holdings()
+    if not facts.active_ids:
+        serving.mark_gone(facts)
 
 
 @jobs.handles(DISCARD)

@@ -36,6 +36,8 @@ class Artifact:
     command: str = ""
     release_command: str = ""
     spa: bool = False
+    gone: bool = False
+    """Neither the image nor the folder is kept any more."""
 
     def stored(self) -> dict[str, Any]:
         return asdict(self)

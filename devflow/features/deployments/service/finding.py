@@ -168,7 +168,7 @@ def for_page(row: Deployment, project: Any) -> dict[str, Any]:
         "status": row.shown_status,
         "finished_at": row.completed_at,
         "queue_position": queue_position(row) if row.status == "queued" else 0,
-        "can_return": row.live_at is not None and not row.live and row.artifact is not None,
+        "can_return": row.live_at is not None and not row.live and not (row.artifact or {"gone": True}).get("gone"),
         "project": project,
     }
 

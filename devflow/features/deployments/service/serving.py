@@ -9,13 +9,16 @@ from pathlib import Path
 
 from sqlalchemy import or_, select
 
-from devflow.core.db import db
+from devflow.core.db import db, transaction
 from devflow.core.settings import Settings
 from devflow.features.deployments.models import Deployment
 from devflow.features.deployments.rules.plan import Artifact, host_of, site
 from devflow.features.deployments.service.running import output_folder, work_folder
 from devflow.features.projects import service as projects
 from devflow.ports.edge import Site
+
+RECENT = 50
+"""Versions looked through beyond those kept: what is older was marked before."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,23 @@ def holdings(project_id: str, keep: int) -> Holdings:
     )
     db.session.rollback()
     return facts
+
+
+def mark_gone(holdings: Holdings) -> None:
+    """Note at versions beyond those kept that nothing is left of them to return to."""
+    rows = select(Deployment).where(
+        Deployment.project_id == holdings.project_id,
+        Deployment.left_at.is_not(None),
+        Deployment.live_key.is_(None),
+        Deployment.active_key.is_(None),
+    )
+    with transaction():
+        for row in db.session.scalars(rows.order_by(Deployment.live_at.desc()).limit(len(holdings.kept) + RECENT)):
+            built = row.artifact or {}
+            image, folder = built.get("image"), built.get("folder")
+            kept = image in holdings.images or (folder and Path(folder) in holdings.folders)
+            if built and not kept and not built.get("gone"):
+                row.artifact = {**built, "gone": True}
 
 
 def serving_projects() -> list[str]:

@@ -94,6 +94,12 @@ def roll_back(actor: Actor, project: Project, data: RollbackIn, settings: Settin
     if old.project_id != project.id or old.artifact is None or old.live_at is None:
         message = "Only a version of this project that has been live can come back."
         raise Invalid(message, {"target_deployment_id": [message]})
+    if old.artifact.get("gone"):
+        raise Conflict(
+            f"Nothing is kept of #{old.number} any more; the {settings.keep_images} newest versions are. "
+            "Deploy its commit again.",
+            code="INVALID_STATE",
+        )
     if old.live:
         raise Conflict("This version serves already.", code="INVALID_STATE")
     deployment = Deployment(

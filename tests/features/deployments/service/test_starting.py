@@ -14,7 +14,7 @@ from devflow.core.jobs import JobRow
 from devflow.core.settings import Settings
 from devflow.features.deployments.models import Deployment
 from devflow.features.deployments.rules.plan import Artifact, Outcome
-from devflow.features.deployments.service import running
+from devflow.features.deployments.service import finding, running, serving
 from devflow.features.deployments.tasks import DISCARD
 from devflow.web.ports import port
 from tests.conftest import Person
@@ -93,3 +93,14 @@ def test_a_version_called_back_is_not_itself_rolled_back(shop: Person) -> None:
     forward = live(back_to(shop, second))
     deploy(shop, "shop:5")
     assert db.session.get_one(Deployment, forward).shown_status == "success"
+
+
+def test_a_version_of_which_nothing_is_kept_is_not_offered_and_refused_plainly(shop: Person) -> None:
+    first, second, third = (deploy(shop, image) for image in ("one", "two", "three"))
+    serving.mark_gone(serving.holdings(db.session.get_one(Deployment, third).project_id, keep=1))
+    rows = {key: db.session.get_one(Deployment, key) for key in (first, second, third)}
+    offered = {key: finding.for_page(row, None)["can_return"] for key, row in rows.items()}
+    assert offered == {first: False, second: True, third: False}, "the third serves, the first is gone"
+    refused = shop.call("POST", "/projects/shop/rollback", 409, target_deployment_id=first)
+    assert "Nothing is kept of #1 any more" in refused["message"] and "Deploy its commit again" in refused["message"]
+    assert back_to(shop, second)
