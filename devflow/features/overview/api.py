@@ -14,6 +14,7 @@ from devflow.features.overview import service
 from devflow.features.overview.schemas import ProjectDetail, ProjectSummary
 from devflow.features.projects.schemas import DeleteQuery, ProjectQuery
 from devflow.features.teams.schemas import MemberDetail, TeamListed, TeamListQuery
+from devflow.ports.logs import Logs
 from devflow.web.api import ApiBlueprint, Said
 from devflow.web.identity import actor
 from devflow.web.ports import port
@@ -45,8 +46,12 @@ def show(project_id: str) -> ProjectDetail:
 @bp.delete("/projects/<project_id>", calls=service.delete, limit="sensitive", raises=(NotFound, Conflict))
 def delete(project_id: str, query: DeleteQuery) -> Said:
     """Delete a project and all it owns."""
+    path = None
+    if query.backup:
+        folder = port(Settings).folder / "backups" / "projects"
+        path = f"backups/projects/{service.back_up(actor(), project_id, query.force, port(Logs), folder)}"
     service.delete(actor(), project_id, query.force)
-    return Said({"backup_created": False, "backup_path": None}, "Project deleted successfully")
+    return Said({"backup_created": path is not None, "backup_path": path}, "Project deleted successfully")
 
 
 @bp.get("/teams", calls=service.teams_of)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from devflow.core import archive
 from devflow.core.access import SYSTEM, Actor, Permission
 from devflow.core.clock import now
 from devflow.core.errors import Conflict
 from devflow.core.paging import Page
 from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
-from devflow.features.deployments.service import figures, finding, starting
+from devflow.features.deployments.service import exporting, figures, finding, starting
+from devflow.features.deployments.service.starting import Deployment
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import ProjectListed, ProjectQuery
 from devflow.features.projects.service import Project
@@ -20,6 +23,7 @@ from devflow.features.teams.schemas import TeamListQuery
 from devflow.features.teams.service import finding as teams_finding
 from devflow.features.teams.service import membership, running
 from devflow.features.teams.service.membership import Member
+from devflow.ports.logs import Logs
 
 
 @query(Permission.PROJECTS_READ)
@@ -60,14 +64,32 @@ def show(actor: Actor, project: Project, settings: Settings) -> dict[str, Any]:
 @use_case(Permission.PROJECTS_DELETE, on=projects.find)
 def delete(actor: Actor, project: Project, force: bool) -> None:
     """Delete a project and all it owns. Without `force` not while a deployment is active or a version serves."""
-    active = finding.active_of(project.id)
-    live = finding.live_of(project.id)
-    if not force and (active or live):
-        what = f"deployment #{active.number} is {active.status}" if active else "a version of it serves traffic"
-        raise Conflict(f"{project.name} cannot be deleted without force: {what}.", hint="Send force=true.")
+    active = _refuse_busy(project, force)
     if active:
         starting.cancel(actor, active.id, "The project was deleted.")
     projects.delete(actor, project)
+
+
+def _refuse_busy(project: Project, force: bool) -> Deployment | None:
+    """Raises Conflict where only `force` may delete; answers what is being worked on."""
+    active, live = finding.active_of(project.id), finding.live_of(project.id)
+    if not force and (active or live):
+        what = f"deployment #{active.number} is {active.status}" if active else "a version of it serves traffic"
+        raise Conflict(f"{project.name} cannot be deleted without force: {what}.", hint="Send force=true.")
+    return active
+
+
+@query(Permission.PROJECTS_DELETE, on=projects.find)
+def back_up(actor: Actor, project: Project, force: bool, store: Logs, folder: Path) -> str:
+    """Write what a deletion would lose into `folder`; answers the file's name.
+
+    A tar.gz of the project's description, its variables (encrypted as they are kept: only this installation's keys
+    open them), its deployments, and their logs.
+    """
+    _refuse_busy(project, force)
+    described = {**projects.describe(project), "sealed_credential": project.sealed_credential}
+    parts = {"project.json": described, "variables.json": projects.sealed_variables(project)}
+    return archive.write(folder, project.slug, parts, exporting.whole(project.id, store))
 
 
 @query(Permission.TEAMS_READ)

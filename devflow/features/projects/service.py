@@ -278,6 +278,12 @@ def environment(project: Project) -> dict[str, str]:
     return {row.name: vault().open(row.sealed) for row in db.session.scalars(mine)}
 
 
+def sealed_variables(project: Project) -> dict[str, str]:
+    """The variables as they are kept: names with encrypted values."""
+    mine = select(Variable).where(Variable.project_id == project.id).order_by(Variable.name)
+    return {row.name: row.sealed for row in db.session.scalars(mine)}
+
+
 def describe(project: Project) -> dict[str, Any]:
     """A project as JSON, its variables masked."""
     mine = db.session.scalars(select(Variable.name).where(Variable.project_id == project.id).order_by(Variable.name))
