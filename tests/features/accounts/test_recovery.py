@@ -301,7 +301,7 @@ def test_pages_show_before_they_act(app: Flask, ann: Person) -> None:
     for _ in range(2):  # as a preview of the mail opens it, then the person
         page = client.get(f"/verify-email?token={token}")
         assert page.status_code == 200 and "Confirm address" in page.text
-        assert page.headers["Referrer-Policy"] == "no-referrer"
+        assert page.headers["Referrer-Policy"] == "same-origin"
     assert not verified(app, ann)
     answer = client.post("/verify-email", data={"token": token, "csrf_token": csrf(client)})
     assert answer.status_code == 200 and "is confirmed" in answer.text and verified(app, ann)
@@ -310,6 +310,16 @@ def test_pages_show_before_they_act(app: Flask, ann: Person) -> None:
     assert "not complete" in client.get("/verify-email").text
     refused = client.post("/verify-email", data={"token": token, "csrf_token": csrf(client)})
     assert refused.status_code == 422
+
+
+def test_its_forms_work_behind_tls_where_a_browser_has_to_say_which_page_they_were_on(app: Flask, ann: Person) -> None:
+    client = app.test_client()
+    token, here = csrf(client), "https://localhost/forgot-password"
+    policy = client.get("/forgot-password", base_url="https://localhost").headers["Referrer-Policy"]
+    said = {} if policy == "no-referrer" else {"Referer": here}  # what a browser sends along then
+    form = {"email": ann.email, "csrf_token": token}
+    assert client.post(here, data=form, headers=said).status_code == 200
+    assert client.post(here, data=form, headers={"Referer": "https://evil.example/"}).status_code == 403
 
 
 def test_the_reset_page_asks_twice_and_leads_to_the_sign_in(app: Flask, ann: Person) -> None:

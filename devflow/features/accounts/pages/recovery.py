@@ -20,8 +20,8 @@ bp = Blueprint("recovery", __name__)
 
 @bp.after_request
 def keep_addresses_here(response: Response) -> Response:
-    """An address with a token in it is told to nobody."""
-    response.headers["Referrer-Policy"] = "no-referrer"
+    """An address with a token in it is told to no other site; forms behind TLS need it at ours."""
+    response.headers["Referrer-Policy"] = "same-origin"
     return response
 
 
