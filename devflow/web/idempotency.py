@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from flask import Response, request
 
 from devflow.core import replay
+from devflow.core.crypto import digest
 from devflow.core.errors import Invalid
 from devflow.web.identity import anybody
 
@@ -28,7 +28,8 @@ def once(create: Callable[[], Response]) -> Response:
         raise Invalid(f"An {HEADER} has at most {LONGEST} printable characters.", {HEADER: ["Use a UUID, say."]})
     who = anybody()
     key = _digest(who.id or who.ip, who.token_id or "", request.method, request.path, given)
-    known = replay.begin(key, _digest(request.query_string.decode("latin-1"), request.get_data(cache=True).hex()))
+    asked = (request.query_string.decode("latin-1"), request.headers.get("X-Team-Id", ""))
+    known = replay.begin(key, _digest(*asked, request.get_data(cache=True).hex()))
     if known is not None:
         answer = Response(known[1], status=known[0], mimetype="application/json")
         answer.headers["Idempotency-Replayed"] = "true"
@@ -46,4 +47,4 @@ def once(create: Callable[[], Response]) -> Response:
 
 
 def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return digest("\0".join(parts))  # keyed: a body may hold a password, which a plain hash would let anybody guess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -124,3 +125,24 @@ def test_what_died_on_the_way_frees_its_key(app: Flask) -> None:
 @pytest.mark.parametrize("key", ["x" * 256, "tab\there"])
 def test_a_key_that_is_none_is_refused(app: Flask, ann: Person, key: str) -> None:
     assert _create(ann, key).status_code == 422 and _projects(app) == 0
+
+
+def test_what_is_kept_does_not_let_a_password_be_guessed(app: Flask, ann: Person) -> None:
+    body = b'{"email": "ann@example.com", "password": "correct horse"}'
+    headers = {"Idempotency-Key": "key-1", "Content-Type": "application/json"}
+    assert app.test_client().post("/api/v1/auth/token", data=body, headers=headers).status_code == 201
+    guesses = {hashlib.sha256(b"\0".join(parts)).hexdigest() for parts in ((b"", body.hex().encode()), (body,))}
+    guesses |= {hashlib.sha256(b"\0".join((b"", b"", body.hex().encode()))).hexdigest()}
+    with app.app_context():
+        kept = db.session.scalars(select(Replay.request)).all()
+    assert kept and not guesses & set(kept)
+
+
+def test_a_key_belongs_to_the_team_in_the_header_too(app: Flask, ann: Person) -> None:
+    teams = [ann.call("POST", "/teams", 201, name=name)["id"] for name in ("One", "Two")]
+    headers = {"Authorization": f"Bearer {ann.token}", "Idempotency-Key": "key-1"}
+    body = {"email": "bob@example.com"}
+    answers = [
+        ann.client.post("/api/v1/team/members", json=body, headers=headers | {"X-Team-Id": team}) for team in teams
+    ]
+    assert [answer.status_code for answer in answers] == [201, 422]
