@@ -192,7 +192,8 @@ def _failures(one: _Told, facts: Operation, is_open: bool) -> set[int]:
     found = {error.status for error in facts.raises} | {400, 429, 503}
     if not is_open:
         found |= {401, 403}
-    if "{" in one.path:
+    named = [name for kind in (facts.body, facts.query) if kind is not None for name in kind.model_fields]
+    if "{" in one.path or any(name.endswith("_id") for name in named):
         found.add(404)
     if facts.body is not None:
         found |= {413, 422}
