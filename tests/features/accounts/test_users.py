@@ -220,3 +220,23 @@ def test_everybody_hears_which_roles_they_have(ann: Person, bob: Person) -> None
         mine = bob.call("GET", path)
         assert set(mine) >= FIELDS and mine["roles"] == ["user", "Reader"]
         assert "users:read" in mine["permissions"] and "users:manage" not in mine["permissions"]
+
+
+def test_nobody_gives_a_role_on_the_platform_that_holds_more_than_they_do(
+    ann: Person, bob: Person, eve: Person, app: Flask
+) -> None:
+    promoter = ann.call("POST", "/security/roles", 201, name="Promoter", permissions=["users:promote"])["id"]
+    ann.call("POST", f"/security/users/{bob.id}/roles/{promoter}")
+    for role in ("admin", "master_admin"):
+        bob.call("PUT", f"/users/{eve.id}/role", 403, role=role)
+        bob.call("PUT", f"/users/{bob.id}/role", 403, role=role)
+    bob.call("PUT", f"/users/{ann.id}/role", 403, role="user")
+    assert bob.call("PUT", f"/users/{eve.id}/role", role="approver")["role"] == "approver"
+
+
+def test_a_token_gives_no_role_that_holds_more_than_it_does(ann: Person, bob: Person, app: Flask) -> None:
+    scopes = ["users:promote"]
+    narrow = ann.call("POST", "/dev/tokens", 201, name="narrow", scopes=scopes)["token"]
+    whole = ann.call("POST", "/dev/tokens", 201, name="whole", scopes=["read", "write", "deploy", "admin"])["token"]
+    Person(app.test_client(), ann.id, ann.email, narrow).call("PUT", f"/users/{bob.id}/role", 403, role="master_admin")
+    assert Person(app.test_client(), ann.id, ann.email, whole).call("PUT", f"/users/{bob.id}/role", role="admin")

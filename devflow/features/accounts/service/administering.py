@@ -50,6 +50,7 @@ def count_by_role() -> dict[str, int]:
 def set_role(actor: Actor, user_id: str, role: str) -> User:
     """Change somebody's role on the platform; it counts from their next request on."""
     account = user(actor, user_id)
+    _check_may_give(actor, account.role, role)
     if account.role == "master_admin" != role:
         keep_an_administrator(account)
     if account.role != role:
@@ -57,6 +58,15 @@ def set_role(actor: Actor, user_id: str, role: str) -> User:
         audit.record(actor, "account.role_changed", account, {"role": [before, role]})
         rights_changed()
     return account
+
+
+def _check_may_give(actor: Actor, before: str, after: str) -> None:
+    """Nobody gives or takes what they do not hold on the platform, or not by the token they came with."""
+    changed = SYSTEM_ROLES.get(before, frozenset()) ^ SYSTEM_ROLES[after]
+    missing = sorted(p.value for p in changed if p not in actor.platform or actor.capped(p))
+    if missing and not actor.everything:
+        text = f"You do not hold {missing[0]} yourself, so you cannot give or take a role that does."
+        raise Forbidden(text, permission=missing[0])
 
 
 @use_case(Permission.USERS_MANAGE, fresh=True)
