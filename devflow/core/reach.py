@@ -25,9 +25,7 @@ def reachable(actor: Actor, permission: Permission, team: Any, project: Any = No
     granted = [key for key, rights in actor.projects.items() if permission in rights]
     if granted:
         found = or_(found, project.in_(granted))
-    taken = [key for key, rights in actor.removed.items() if permission in rights and key not in actor.teams]
-    if taken:
-        found = and_(found, project.not_in(taken))
+    found = _but_taken(actor, permission, found, team, project)
     if actor.only_teams is not None:
         found = and_(found, team.in_(sorted(actor.only_teams)))
     if actor.only_projects is not None:
@@ -39,8 +37,19 @@ def of_team(actor: Actor, permission: Permission, team_id: str, team: Any, proje
     """The same within one team, which may be a foreign one if the actor's role on the platform allows it."""
     limited = actor.only_projects is not None or (actor.only_teams is not None and team_id not in actor.only_teams)
     if permission in actor.platform and not actor.capped(permission) and not limited:
-        return and_(team == team_id, true())
+        return _but_taken(actor, permission, team == team_id, team, project)
     return and_(team == team_id, reachable(actor, permission, team, project))
+
+
+def _but_taken(
+    actor: Actor, permission: Permission, found: ColumnElement[bool], team: Any, project: Any
+) -> ColumnElement[bool]:
+    """Without what was expressly taken away, which wins over every role."""
+    taken = sorted(key for key, rights in actor.removed.items() if permission in rights)
+    if not taken:
+        return found
+    left = and_(found, team.not_in(taken))
+    return left if project is None else and_(left, project.not_in(taken))
 
 
 def _in_teams(actor: Actor, permission: Permission, team: Any) -> ColumnElement[bool]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
+from flask.testing import FlaskClient
 
 from devflow.core import epoch
 from devflow.core.db import db
 from devflow.features.roles.models import Assignment
-from tests.conftest import Person
+from tests.conftest import Person, csrf
 from tests.features.security.conftest import House
 
 
@@ -215,3 +217,27 @@ def test_who_leaves_nothing_behind_reaches_nothing(house: House) -> None:
     house.ann.call("DELETE", f"/security/roles/{shipper}")
     house.deploy(house.bob, 404)
     assert house.bob.call("GET", "/projects") == []
+
+
+def test_lists_show_nothing_that_was_taken_away_in_the_team(house: House) -> None:
+    reader = house.role("Reader", "projects:read")
+    house.give(house.tom, house.vic, reader, project_id=house.project)
+    house.give(house.tom, house.vic, reader, team_id=house.team, effect="remove")
+    house.vic.call("GET", f"/projects/{house.project}", 403)
+    assert house.project not in [row["id"] for row in house.vic.call("GET", "/projects")]
+    house.give(house.ann, house.bob, reader, project_id=house.project)
+    assert [row["id"] for row in house.bob.call("GET", "/projects")] == [house.project]
+    house.give(house.ann, house.bob, reader, team_id=house.team, effect="remove")
+    house.bob.call("GET", f"/projects/{house.project}", 404)
+    assert house.bob.call("GET", "/projects") == []
+
+
+def test_the_page_gives_and_takes_away_and_knows_nothing_else(
+    house: House, browser: Callable[[Person], FlaskClient]
+) -> None:
+    shipper, client = house.role("Shipper", "deployments:create"), browser(house.ann)
+    form = {"csrf_token": csrf(client), "role_id": shipper, "place": f"team:{house.team}", "effect": "sideways"}
+    assert client.post(f"/admin/users/{house.vic.id}/roles", data=form).status_code == 422
+    house.deploy(house.vic, 403)
+    assert client.post(f"/admin/users/{house.vic.id}/roles", data=form | {"effect": "grant"}).status_code == 303
+    house.deploy(house.vic, 201)

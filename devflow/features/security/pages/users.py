@@ -11,6 +11,7 @@ from devflow.core.errors import Invalid
 from devflow.features.accounts.schemas import UserPatch, UserQuery, UserRole
 from devflow.features.accounts.service import administering
 from devflow.features.roles.service.vocabulary import BUILT_IN
+from devflow.features.security.schemas import AssignIn
 from devflow.features.security.service import assigning, overview
 from devflow.web.identity import actor
 from devflow.web.pages import checked, filters, flashed_error, redirect, render
@@ -57,9 +58,10 @@ def set_active(user_id: str) -> ResponseReturnValue:
 @bp.post("/<user_id>/roles")
 def give(user_id: str) -> ResponseReturnValue:
     """A role for this person, in the place chosen."""
-    form = request.form.to_dict()
+    who, form = actor(), request.form.to_dict()
     try:
-        assigning.assign(actor(), form.get("place", ""), user_id, form.get("role_id", ""), form.get("effect", "grant"))
+        effect = checked(AssignIn, {"effect": form.get("effect") or "grant"}).effect
+        assigning.assign(who, form.get("place", ""), user_id, form.get("role_id", ""), effect)
     except Invalid as error:
         return _shown(user_id, form, error.fields or {"form": [error.message]})
     return redirect(url_for("users.show", user_id=user_id), "Saved. It counts from their next request.")
