@@ -68,8 +68,17 @@ class Guards:
                     self._look()
             except SQLAlchemyError as error:  # a database that is away takes no rights away
                 log.warning("Rights cannot be looked at: %s", error)
+                self._look_again()
             except Exception:
                 log.exception("Looking after open connections failed")
+                self._look_again()
+
+    def _look_again(self) -> None:
+        """Whoever was not asked is asked after a pause, whatever the figure says."""
+        with self._changed:
+            self._seen = None
+            if not self._stopped:
+                self._changed.wait(self._pace)
 
     def _wait(self) -> bool:
         with self._changed:
