@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 
 from devflow.adapters.fakes.edge import FakeEdge
 from devflow.app import create_app
@@ -23,7 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     images a deadline may pass, and tests side by side remove images of the same content. What is really broken fails
     three times."""
     for item in items:
-        if item.get_closest_marker("slow") and "web" not in item.path.parts or "ports" in item.path.parts:
+        slow = item.get_closest_marker("slow") and "web" not in item.path.parts
+        if slow or "ports" in item.path.parts:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
@@ -36,6 +39,22 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                     terminalreporter.section(report.nodeid.rpartition("::")[2])
                     terminalreporter.write_line(str(text))
 
+
+class CompiledTemplates(BytecodeCache):
+    """Templates are compiled once in a test process, not once for the app of each test."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": CompiledTemplates()}
 
 PASSWORD = "correct horse"
 SETTINGS: dict[str, Any] = {
