@@ -28,6 +28,14 @@ class PasswordForgotten:
 
 @fact
 @dataclass(frozen=True)
+class AccountReclaimed:
+    """The owner of an address took over its account, which somebody had made without ever confirming the address."""
+
+    user_id: str
+
+
+@fact
+@dataclass(frozen=True)
 class AccountDeleted:
     user_id: str
     email: str

@@ -17,7 +17,7 @@ from devflow.core.clock import now
 from devflow.core.crypto import vault
 from devflow.core.db import db
 from devflow.core.jobs import JobRow, Jobs
-from devflow.features.accounts.models import EmailToken, User
+from devflow.features.accounts.models import EmailToken, GithubConnection, User
 from devflow.features.mail.models import Letter
 from devflow.features.mail.service import contents
 from devflow.web.ports import port
@@ -310,6 +310,34 @@ def test_pages_show_before_they_act(app: Flask, ann: Person) -> None:
     assert "not complete" in client.get("/verify-email").text
     refused = client.post("/verify-email", data={"token": token, "csrf_token": csrf(client)})
     assert refused.status_code == 422
+
+
+def test_who_proves_to_own_the_address_keeps_nothing_a_stranger_had_set_up(app: Flask, ann: Person) -> None:
+    """Somebody signs up with a stranger's address, leaves ways in behind, and waits until the owner comes."""
+    key = ann.call("POST", "/dev/tokens", 201, name="left behind", scopes=["read", "write"])["token"]
+    with app.app_context():
+        user = db.session.get(User, ann.id)
+        assert user is not None
+        user.github_id = user.oidc_id = "of-a-stranger"
+        db.session.add(GithubConnection(user_id=ann.id, github_username="stranger", github_access_token="sealed"))
+        db.session.commit()
+    post(app, "/auth/forgot-password", email=ann.email)
+    work(app, "accounts.send_reset_link")
+    post(app, "/auth/reset-password", token=links(app, ann.email, "reset_password")[0], password=NEW)
+    Person(app.test_client(), ann.id, ann.email, key).call("GET", "/auth/me", 401)
+    with app.app_context():
+        user = db.session.get(User, ann.id)
+        assert user is not None and user.email_verified and (user.github_id, user.oidc_id) == (None, None)
+        assert db.session.scalar(select(GithubConnection.id)) is None
+
+
+def test_a_confirmed_account_keeps_its_tokens_when_the_password_is_forgotten(app: Flask, ann: Person) -> None:
+    post(app, "/auth/verify-email", token=links(app, ann.email, "verify_email")[0])
+    key = ann.call("POST", "/dev/tokens", 201, name="ci", scopes=["read"])["token"]
+    post(app, "/auth/forgot-password", email=ann.email)
+    work(app, "accounts.send_reset_link")
+    post(app, "/auth/reset-password", token=links(app, ann.email, "reset_password")[0], password=NEW)
+    Person(app.test_client(), ann.id, ann.email, key).call("GET", "/auth/me")
 
 
 def test_its_forms_work_behind_tls_where_a_browser_has_to_say_which_page_they_were_on(app: Flask, ann: Person) -> None:

@@ -292,6 +292,15 @@ def disconnect(actor: Actor, provider: str) -> None:
     telling.changed(actor, user, f"{TITLES[provider]} was disconnected")
 
 
+def forget_all(actor: Actor, user: User) -> None:
+    """Disconnect every account elsewhere, in the running transaction."""
+    for provider in COLUMNS:
+        if getattr(user, f"{provider}_id") is not None:
+            setattr(user, f"{provider}_id", None)
+            audit.record(actor, "account.disconnected", user, {"provider": [provider, None]})
+    db.session.execute(delete(GithubConnection).where(GithubConnection.user_id == user.id))
+
+
 @query(Permission.ACCOUNT_READ)
 def connections(actor: Actor) -> dict[str, Any]:
     """Which providers are connected: name -> what is known about it."""

@@ -14,9 +14,9 @@ from devflow.core.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from devflow.core.ids import new_id
 from devflow.core.use_case import emit, forget_session, query, use_case
 from devflow.features.accounts import rules
-from devflow.features.accounts.events import PasswordForgotten
+from devflow.features.accounts.events import AccountReclaimed, PasswordForgotten
 from devflow.features.accounts.models import LoginSession, User
-from devflow.features.accounts.service import guarding, mailed
+from devflow.features.accounts.service import guarding, linking, mailed
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find
 from devflow.features.audit import service as audit
@@ -63,6 +63,8 @@ def _reset(actor: Actor, token: str, password_hash: str) -> User:
     if not user.email_verified:  # the link came by mail, so the address is theirs
         user.email_verified = True
         mailed.drop(user.id, mailed.VERIFY)
+        linking.forget_all(owner, user)  # whoever made the account may have been a stranger who keeps a way in
+        emit(AccountReclaimed(user.id))
     _set(owner, user, password_hash, LoginSession.user_id == user.id)
     return user
 

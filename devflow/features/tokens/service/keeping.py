@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 
 from devflow.core.access import SYSTEM, Actor, Permission
 from devflow.core.clock import now
@@ -54,11 +54,19 @@ def _remind(actor: Actor, token_id: str) -> int:
 @use_case(Permission.TOKENS_MANAGE)
 def end_in_team(actor: Actor, user_id: str, team_id: str) -> None:
     """Revoke somebody's tokens that were made for one team, because they have left it."""
-    rows = select(ApiToken).where(
-        ApiToken.user_id == user_id, ApiToken.team_id == team_id, ApiToken.revoked_at.is_(None)
-    )
-    for token in db.session.scalars(rows.order_by(ApiToken.id).with_for_update()):
-        end(actor, token, "Its owner has left the team")
+    _end(actor, "Its owner has left the team", ApiToken.user_id == user_id, ApiToken.team_id == team_id)
+
+
+@use_case(Permission.TOKENS_MANAGE)
+def end_all(actor: Actor, user_id: str) -> None:
+    """Revoke all of somebody's tokens, because the account has come to the owner of its address."""
+    _end(actor, "Made before the address of the account was confirmed", ApiToken.user_id == user_id)
+
+
+def _end(actor: Actor, why: str, *which: ColumnElement[bool]) -> None:
+    rows = select(ApiToken).where(ApiToken.revoked_at.is_(None), *which).order_by(ApiToken.id)
+    for token in db.session.scalars(rows.with_for_update()):
+        end(actor, token, why)
 
 
 def forget_old() -> int:
