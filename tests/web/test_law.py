@@ -318,10 +318,11 @@ def test_a_probe_leaves_no_line(app: Flask, written: io.StringIO) -> None:
     assert written.getvalue() == ""
 
 
-def test_a_line_is_written_whatever_is_in_it(written: io.StringIO) -> None:
-    logging.getLogger("devflow").warning("half \ud800 and\nline end")
-    lines = written.getvalue().splitlines()
-    assert len(lines) == 1 and "line end" in json.loads(lines[0])["message"]
+def test_a_line_is_written_whatever_is_in_it() -> None:
+    # By hand: what pytest keeps of the journal could not be sent between its own processes.
+    record = logging.LogRecord("devflow", logging.WARNING, "", 0, "half \ud800 and\nline end", None, None)
+    text = journal.JsonLines(dict).format(record)
+    assert len(text.splitlines()) == 1 and "line end" in json.loads(text)["message"]
 
 
 # Headers
