@@ -296,7 +296,23 @@
   })
   document.addEventListener("htmx:error", () => toast("The server cannot be reached. Check the connection and try again.", "error"))
 
+  // An answer to a form gets an address that can be loaded again: a reload must not send the form a second time, nor Back ask.
+  const settleAddress = () => {
+    const named = $("[data-address]")?.dataset.address
+    const again = $$("form[method=post]").some(form => form.getAttribute("action")?.split("?")[0] === location.pathname)
+    if (named || again) history.replaceState(history.state, "", named ?? location.href)
+  }
+  // Where nothing has the focus yet: the first field that is wrong. A tab that is out of sight comes into it.
+  const settleSight = () => {
+    if (document.activeElement === document.body) $("main [aria-invalid=true]")?.focus()
+    const tab = $(".tabline [aria-current]")
+    const row = tab?.parentElement
+    if (row) row.scrollLeft += tab.getBoundingClientRect().left - row.getBoundingClientRect().left - (row.clientWidth - tab.offsetWidth) / 2
+  }
+
   addEventListener("DOMContentLoaded", () => {
+    settleAddress()
+    settleSight()
     const apple = /Mac|iPhone|iPad/.test(navigator.platform)
     $$("[data-key]").forEach(k => { k.textContent = (apple ? "⌘" : "Ctrl ") + k.dataset.key })
     settleTheme()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,6 +24,18 @@ Moment = Annotated[
 def snake(name: str) -> str:
     """`buildCommand` -> `build_command`."""
     return _HUMP.sub(lambda match: "_" + match[1], name).lower() if _HUMP.search(name) else name
+
+
+def written(pattern: str, says: str) -> Callable[[str], str]:
+    """A check that a whole text is written like this; `says` tells a person what is accepted."""
+    accepted = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not accepted.fullmatch(text):
+            raise ValueError(says)
+        return text
+
+    return check
 
 
 def _holds_nul(data: Any) -> bool:

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, Generic, TypeVar, cast
 
 from devflow.core import events
-from devflow.core.access import Actor, Permission, scope_for
+from devflow.core.access import TEAM_RIGHTS, Actor, Permission, scope_for
 from devflow.core.db import db, transaction
 from devflow.core.errors import Forbidden, Stale
 
@@ -45,7 +45,9 @@ def refusal(actor: Actor, permission: Permission, thing: Any = None) -> Forbidde
         if actor.only_teams is not None or actor.only_projects is not None:
             text = f"This token lacks the scope {scope}, or this goes beyond the team or projects it is limited to."
         return Forbidden(text, code="AUTHORIZATION_FAILED", permission=permission.value, scope=scope)
-    text = f"You need the permission {permission.value} for this. An owner or administrator of the team can give it."
+    in_team = permission in TEAM_RIGHTS
+    giver = "An owner or administrator of the team" if in_team else "An administrator of this instance"
+    text = f"You need the permission {permission.value} for this. {giver} can give it."
     return Forbidden(text, permission=permission.value)
 
 

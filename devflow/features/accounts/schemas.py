@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from devflow.core.paging import ListQuery
-from devflow.core.schema import Input, Moment, Output
+from devflow.core.schema import Input, Moment, Output, written
 
 _EMAIL = re.compile(r"[^@\s<>\"',;:\\()\[\]]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
@@ -25,6 +25,12 @@ def email_address(value: str) -> str:
 
 Email = Annotated[str, AfterValidator(email_address)]
 Password = Annotated[str, Field(min_length=8, max_length=1024)]
+USER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+UserName = Annotated[
+    str,
+    Field(min_length=2, max_length=64, json_schema_extra={"pattern": USER_NAME}),
+    AfterValidator(written(USER_NAME, "Letters, digits, dots, dashes and underscores, a letter or digit first.")),
+]
 
 
 class SignUpIn(Input):
@@ -32,7 +38,7 @@ class SignUpIn(Input):
     full_name: str = Field("", max_length=255)
     email: Email
     password: Password
-    username: str | None = Field(None, min_length=2, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    username: UserName | None = None
     invite_token: str | None = Field(None, max_length=200)
 
     @model_validator(mode="after")
@@ -152,7 +158,7 @@ class LogoutIn(Input):
 class ProfilePatch(Input):
     name: str | None = Field(None, min_length=1, max_length=255)
     full_name: str | None = Field(None, min_length=1, max_length=255)
-    username: str | None = Field(None, min_length=2, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    username: UserName | None = None
     avatar_url: str | None = Field(
         None, max_length=2000, pattern=r"^https://[^\s/]+\S*$", description="An https address; null removes it."
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from devflow.core.paging import ListQuery
-from devflow.core.schema import Input, Moment, Output
+from devflow.core.schema import Input, Moment, Output, written
 from devflow.features.accounts.schemas import Email
 from devflow.features.audit.schemas import ActivityQuery
 
@@ -25,7 +25,12 @@ def _visible(text: str) -> str:
 RoleWord = Annotated[Literal["owner", "admin", "member", "viewer"], BeforeValidator(_role)]
 Name = Annotated[str, Field(max_length=255), AfterValidator(_visible)]
 TeamName = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_visible)]
-Slug = Annotated[str, Field(min_length=2, max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])$")]
+SLUG = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])$"
+Slug = Annotated[
+    str,
+    Field(min_length=2, max_length=63, json_schema_extra={"pattern": SLUG}),
+    AfterValidator(written(SLUG, "Small letters, digits and hyphens, no hyphen first or last.")),
+]
 
 
 class TeamIn(Input):

@@ -109,6 +109,7 @@ def _create(actor: Actor, data: SignUpIn, password_hash: str, keys: Keys, second
         password_hash=password_hash,
         username=free_username(data.username, data.email),
     )
+    user.last_login = now()
     return open_session(actor, user, keys, seconds)
 
 

@@ -43,6 +43,7 @@ _SAID = {
     "member.left": "left {name}",
     "member.removed": "removed {name} from the team",
     "member.role_changed": "changed the role of {name} to {role}",
+    "platform.updated": "changed the rules of this instance",
     "token.reused": "used an old value of the API token {name}, so it was revoked",
     "user.role_given": "gave {name} the role {role}",
     "user.role_restored": "gave {name} back what the role {role} holds",
@@ -59,8 +60,10 @@ def sentence(action: str, name: str, changes: Mapping[str, Any], result: str = "
     template = _SAID.get(action)
     if template is not None:
         try:
-            told = template.format_map({**{field: _new(value) for field, value in changes.items()}, "name": name})
-            return told.rstrip()
+            new = {field: _new(value) for field, value in changes.items()}
+            if action.startswith("member.") and new.get("role") == "member":
+                new["role"] = "developer"  # what pages call it
+            return template.format_map({**new, "name": name}).rstrip()
         except (KeyError, IndexError, ValueError):
             pass  # the act did not write down the field: the plain words below do
     if ":" in action:
