@@ -13,8 +13,8 @@ from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
 from devflow.core.crypto import vault
 from devflow.core.db import db, transaction
-from devflow.core.errors import Conflict, Forbidden, NotFound
-from devflow.core.ids import new_id
+from devflow.core.errors import Conflict, Forbidden, NotFound, TooMany
+from devflow.core.ids import first_id_at, new_id
 from devflow.core.paging import Page, paginate
 from devflow.core.use_case import emit, query, refusal, use_case
 from devflow.features.audit import service as audit
@@ -24,6 +24,9 @@ from devflow.features.mail.schemas import LetterQuery
 
 LIFETIME = timedelta(days=7)
 """How long a letter may wait or be kept unless its writer says otherwise."""
+MOST_AN_HOUR = 10
+"""Letters of one kind to one address: enough for a person, too few to flood a mailbox through DevFlow."""
+HELD = "Held back: too many letters of this kind to this address within an hour."
 REMEMBERED = timedelta(days=90)
 """How long one can look up that a letter was sent."""
 
@@ -35,6 +38,7 @@ def send(
     *,
     until: datetime | None = None,
     reader: Permission = Permission.PLATFORM_MANAGE,
+    asked: bool = False,
     **context: Any,
 ) -> Letter:
     """Put a letter on its way, in the transaction of the use case that wants it.
@@ -42,15 +46,30 @@ def send(
     `template` names `templates/mail/<template>.txt` and `.html`; `context` is what they say, as JSON. A `path` in it
     becomes `link` there: the address of that path on this instance. `until` is when its link expires and it may be
     forgotten; `reader` is what an administrator needs to open the link where no mail server is set.
+    One letter too many is held back, for an administrator to send; where a person has `asked` for it and can wait,
+    TooMany is raised instead.
     """
+    full = _has_enough(to, template)
+    if full and asked:
+        raise TooMany(f"{to} has been sent many of these mails already. Wait an hour, then try again.", 3600)
     letter = Letter(
         to=to, template=template, subject=" ".join(subject.split())[:200], context=vault().seal(json.dumps(context)),
-        expires_at=until or now() + LIFETIME, reader=reader.value,
+        expires_at=until or now() + LIFETIME, reader=reader.value, state="failed" if full else "waiting",
+        error=HELD if full else "",
     )  # fmt: skip
     db.session.add(letter)
     db.session.flush()
-    emit(LetterWritten(letter.id))
+    if not full:
+        emit(LetterWritten(letter.id))
     return letter
+
+
+def _has_enough(to: str, template: str) -> bool:
+    """Has this address had its share of such letters? Ids are in the order of time, so few rows are looked at."""
+    hour = now() - timedelta(hours=1)
+    lately = (Letter.id >= first_id_at(hour), Letter.created_at > hour)
+    rows = select(Letter.id).where(*lately, Letter.to == to, Letter.template == template, Letter.error != HELD)
+    return len(db.session.scalars(rows.limit(MOST_AN_HOUR)).all()) == MOST_AN_HOUR
 
 
 @dataclass(frozen=True)
@@ -177,6 +196,8 @@ def send_again(actor: Actor, letter_id: str) -> Letter:
 @use_case(Permission.PLATFORM_MANAGE)
 def send_test(actor: Actor) -> Letter:
     """A letter to oneself, to see whether mail works."""
-    letter = send(actor.email, "test", "Mail from DevFlow works", until=now() + timedelta(hours=1), name=actor.name)
+    letter = send(
+        actor.email, "test", "Mail from DevFlow works", until=now() + timedelta(hours=1), asked=True, name=actor.name
+    )
     audit.record(actor, "mail.tested", letter, name=letter.to)
     return letter

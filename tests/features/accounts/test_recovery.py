@@ -19,7 +19,7 @@ from devflow.core.db import db
 from devflow.core.jobs import JobRow, Jobs
 from devflow.features.accounts.models import EmailToken, GithubConnection, User
 from devflow.features.mail.models import Letter
-from devflow.features.mail.service import contents
+from devflow.features.mail.service import MOST_AN_HOUR, contents
 from devflow.web.ports import port
 from tests.conftest import PASSWORD, Person, csrf
 
@@ -338,6 +338,18 @@ def test_a_confirmed_account_keeps_its_tokens_when_the_password_is_forgotten(app
     work(app, "accounts.send_reset_link")
     post(app, "/auth/reset-password", token=links(app, ann.email, "reset_password")[0], password=NEW)
     Person(app.test_client(), ann.id, ann.email, key).call("GET", "/auth/me")
+
+
+def test_nobody_floods_a_mailbox_by_asking_for_the_link_again_and_again(app: Flask, ann: Person) -> None:
+    answers = [ann.client.post("/api/v1/auth/resend-verification", headers=_bearer(ann)) for _ in range(MOST_AN_HOUR)]
+    assert [answer.status_code for answer in answers] == [200] * (MOST_AN_HOUR - 1) + [429]
+    assert int(answers[-1].headers["Retry-After"]) > 60
+    with time_machine.travel(now() + timedelta(minutes=61)):
+        assert sign_in(app, ann.email, PASSWORD) == 200
+
+
+def _bearer(who: Person) -> dict[str, str]:
+    return {"Authorization": f"Bearer {who.token}"}
 
 
 def test_its_forms_work_behind_tls_where_a_browser_has_to_say_which_page_they_were_on(app: Flask, ann: Person) -> None:

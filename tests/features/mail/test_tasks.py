@@ -54,6 +54,20 @@ def letter(app: Flask, to: str = TO) -> Letter:
         return db.session.scalars(select(Letter).where(Letter.to == to).order_by(Letter.id.desc())).first()  # type: ignore[return-value]
 
 
+def test_an_address_gets_only_so_many_letters_of_a_kind_an_hour_and_none_is_lost(app: Flask, ann: Person) -> None:
+    with app.app_context():
+        for _ in range(service.MOST_AN_HOUR):
+            write(SYSTEM, TO)
+        held = db.session.get(Letter, write(SYSTEM, TO))
+        assert held is not None and held.state == "failed" and "too many" in held.error
+        write(SYSTEM, "eve@example.com")
+        with time_machine.travel(now() + timedelta(minutes=61)):
+            later = db.session.get(Letter, write(SYSTEM, TO))
+            assert later is not None and later.state == "waiting"
+        service.send_again(SYSTEM, held.id)  # an administrator may
+        assert db.session.get_one(Letter, held.id).state == "waiting"
+
+
 class TestWithAServer:
     @pytest.fixture
     def smtp_port(self) -> int:

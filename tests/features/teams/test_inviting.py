@@ -18,6 +18,7 @@ from devflow.core.db import db
 from devflow.core.settings import Settings
 from devflow.features.accounts.models import User
 from devflow.features.mail.models import Letter
+from devflow.features.mail.service import MOST_AN_HOUR
 from devflow.features.mail.tasks import rendered
 from devflow.features.settings.models import PlatformSetting
 from devflow.features.teams.models import Member
@@ -34,6 +35,16 @@ def invite(who: Person, team: str, email: str = "bob@example.com", expect: int =
 
 def preview(who: Person, token: str) -> Any:
     return who.client.get(f"/api/v1/team/invitations/{token}").get_json()
+
+
+def test_nobody_floods_a_mailbox_by_inviting_it_again_and_again(app: Flask, ann: Person, team: str) -> None:
+    member = ann.call("POST", "/team/members", 201, team_id=team, email="bob@example.com")
+    for _ in range(MOST_AN_HOUR - 1):
+        ann.call("POST", f"/team/invitations/{member['id']}/resend")
+    ann.call("POST", f"/team/invitations/{member['id']}/resend", 429)
+    other = ann.call("POST", "/teams", 201, name="Another")["id"]
+    ann.call("POST", "/team/members", 429, team_id=other, email="bob@example.com")
+    ann.call("POST", "/team/members", 201, team_id=other, email="eve@example.com")
 
 
 def test_the_whole_way_of_an_invitation(ann: Person, person: Make, team: str, token_for: Token) -> None:

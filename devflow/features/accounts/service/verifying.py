@@ -15,13 +15,13 @@ from devflow.features.audit import service as audit
 from devflow.features.mail import service as mail
 
 
-def send_link(user: User) -> None:
-    """Mail the link that confirms the address, in the running transaction; an earlier one dies."""
+def send_link(user: User, *, asked: bool = False) -> None:
+    """Mail the link that confirms the address, in the running transaction; an earlier one dies. `asked`: see mail."""
     mailed.drop(user.id, mailed.VERIFY)
     value, row = mailed.make(user, mailed.VERIFY)
     mail.send(
         user.email, "verify_email", "Confirm your address", path=f"/verify-email?token={value}",
-        until=row.expires_at, reader=mailed.reader_of(user), name=user.name,
+        until=row.expires_at, reader=mailed.reader_of(user), asked=asked, name=user.name,
     )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def resend(actor: Actor) -> User:
     user = find(actor.id)
     if user.email_verified:
         raise Conflict("This address is confirmed already.")
-    send_link(user)
+    send_link(user, asked=True)
     audit.record(actor, "account.verification_sent", user)
     return user
 

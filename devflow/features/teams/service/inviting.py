@@ -84,7 +84,7 @@ def _link(actor: Actor, member: Member) -> str:
 def _write(actor: Actor, team: Team, member: Member, path: str) -> None:
     mail.send(
         member.email, "invitation", f"{actor.name} invites you to {team.name}", until=member.expires_at, path=path,
-        team=team.name, inviter=actor.name, role=TITLES[member.role], message=member.message,
+        asked=True, team=team.name, inviter=actor.name, role=TITLES[member.role], message=member.message,
     )  # fmt: skip
 
 
