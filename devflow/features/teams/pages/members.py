@@ -48,7 +48,7 @@ def mails() -> bool:
 def index() -> ResponseReturnValue:
     who, team, asked = actor(), here(), filters(MemberQuery)
     asked.status = asked.status or "active"
-    waiting = membership.search(who, team, MemberQuery(status="pending", limit=100)).items
+    waiting = membership.search(who, team, MemberQuery(status="pending", limit=100))
     page = membership.search(who, team, asked)
     pictures = people.pictures({row["user_id"] for row in page.items if row["user_id"]})
     return render(
