@@ -10,6 +10,7 @@ from devflow.core.access import Permission
 from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound, Stale, Unauthenticated
 from devflow.core.paging import Page
 from devflow.core.settings import Settings
+from devflow.features.accounts.service.guarding import Guard
 from devflow.features.audit import service as audit
 from devflow.features.audit.schemas import ActivityOut
 from devflow.features.settings import service as platform
@@ -30,7 +31,9 @@ from devflow.features.teams.schemas import (
     TeamPatch,
 )
 from devflow.features.teams.service import choose, inviting, leaving, membership, running
+from devflow.ports.tries import Tries
 from devflow.web.api import ApiBlueprint, Said
+from devflow.web.entrance import device
 from devflow.web.identity import actor, anybody, sign_out
 from devflow.web.ports import port
 
@@ -140,6 +143,6 @@ def leave(team_id: str) -> Said:
 )
 def close_account(body: AccountCloseIn) -> Said:
     """Delete your account and the teams that only you are in; all its sessions and tokens die."""
-    leaving.close_account(actor(), body)
+    leaving.close_account(actor(), body, Guard(port(Tries), device()))
     sign_out()
     return Said(None, "Account deleted successfully")

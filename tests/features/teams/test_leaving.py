@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from devflow.core.clock import now
 from devflow.core.db import db
 from devflow.features.accounts.models import LoginSession, User
+from devflow.features.accounts.service.guarding import PER_PLACE
 from devflow.features.audit.models import Entry
 from devflow.features.teams.models import Member, Team
 from tests.conftest import PASSWORD, Join, Person
@@ -51,6 +52,16 @@ def test_the_password_and_the_address_have_to_be_right(app: Flask, ann: Person, 
     assert bob.call("GET", "/auth/me")["email"] == bob.email
 
 
+def test_nobody_guesses_a_password_by_deleting_the_account(app: Flask, ann: Person, person: Make) -> None:
+    bob = person("Bob")
+    for _ in range(PER_PLACE):
+        bob.call("DELETE", "/user/account", 401, password="wrong")
+    assert bob.call("DELETE", "/user/account", 429, password=PASSWORD)["code"] == "RATE_LIMIT_EXCEEDED"
+    with app.app_context():
+        failed = db.session.scalars(select(Entry).where(Entry.action == "account.sign_in_failed")).all()
+    assert failed and {entry.actor_id for entry in failed} == {bob.id}
+
+
 def test_the_last_master_administrator_stays(ann: Person, person: Make) -> None:
     person("Bob")
     assert ann.call("DELETE", "/user/account", 409, password=PASSWORD)
@@ -86,7 +97,7 @@ def test_the_page_asks_and_deletes(
     token = page.split('name="csrf_token"', 1)[1].split('value="', 1)[1].split('"', 1)[0]
     form = {"csrf_token": token, "password": PASSWORD, "confirm": bob.email}
     assert client.post("/settings/account", data={**form, "confirm": ""}).status_code == 422
-    assert "This is not your password" in client.post("/settings/account", data={**form, "password": "x"}).text
+    assert "This is not the password of your account" in client.post("/settings/account", data={**form, "password": "x"}).text
     assert "Other people work in Shop" in client.post("/settings/account", data=form).text
     answer = client.post("/settings/account", data={**form, f"team-{shop}": "delete"})
     assert answer.status_code == 303 and answer.location == "/login"

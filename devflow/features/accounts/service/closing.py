@@ -7,23 +7,20 @@ from sqlalchemy import delete
 from devflow.core.access import Actor
 from devflow.core.db import db
 from devflow.core.epoch import rights_changed
-from devflow.core.errors import Stale, Unauthenticated
+from devflow.core.errors import Stale
 from devflow.core.use_case import emit
-from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountDeleted
 from devflow.features.accounts.models import User
-from devflow.features.accounts.service import people
+from devflow.features.accounts.service import confirming, people
 from devflow.features.accounts.service.administering import keep_an_administrator
+from devflow.features.accounts.service.guarding import Guard
 from devflow.features.audit import service as audit
 
 
-def prove(actor: Actor, password: str) -> None:
+def prove(actor: Actor, password: str, guard: Guard) -> None:
     """Raises unless this is really the person: by their password, or in a session proved a short while ago."""
     if password:
-        hashed = people.find(actor.id).password_hash
-        db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
-        if not rules.password_fits(password, hashed):
-            raise Unauthenticated("This is not your password.", code="AUTHENTICATION_FAILED")
+        confirming.check_password(actor, password, guard)
     elif actor.token_id is not None or not actor.fresh:
         raise Stale("Confirm that it is you first: it has been a while since you signed in.")
 

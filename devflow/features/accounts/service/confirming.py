@@ -46,15 +46,20 @@ def confirm(actor: Actor, data: ConfirmIn, guard: Guard) -> datetime:
     if data.password is None:
         factors.check(actor, actor.id, data.code or "", guard)
         return proved(actor)
+    check_password(actor, data.password, guard)
+    return proved(actor)
+
+
+def check_password(actor: Actor, password: str, guard: Guard) -> None:
+    """Raises Unauthenticated unless this is the actor's password, TooMany after too many tries."""
     user = find(actor.id)
     email, password_hash = user.email, user.password_hash
     db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
     guarding.admit(actor, guard, email, actor.id)
-    if not rules.password_fits(data.password, password_hash):
+    if not rules.password_fits(password, password_hash):
         guarding.failed(actor, email)
         raise Unauthenticated(WRONG, code="AUTHENTICATION_FAILED")
     guarding.forgive(actor, guard, email, actor.id)
-    return proved(actor)
 
 
 @use_case(Permission.ACCOUNT_MANAGE)

@@ -12,6 +12,7 @@ from devflow.core.db import db
 from devflow.core.errors import Conflict, Invalid
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.service import closing, people
+from devflow.features.accounts.service.guarding import Guard
 from devflow.features.audit import service as audit
 from devflow.features.teams.models import Member, Team
 from devflow.features.teams.schemas import AccountCloseIn
@@ -55,13 +56,13 @@ def _others(actor: Actor, team: Team) -> list[Member]:
 
 
 @query(Permission.ACCOUNT_MANAGE)
-def close_account(actor: Actor, data: AccountCloseIn) -> None:
+def close_account(actor: Actor, data: AccountCloseIn, guard: Guard) -> None:
     """Delete the actor's account with the teams nobody else is in. Raises Conflict while others would be left alone."""
     email = people.find(actor.id).email
     if data.confirm and data.confirm.strip().lower() != email:
         text = "Write your e-mail address to confirm."
         raise Invalid(text, {"confirm": [text]})
-    closing.prove(actor, data.password)  # slow on purpose, so no transaction is open
+    closing.prove(actor, data.password, guard)  # slow on purpose, so no transaction is open
     _close(actor, data.teams)
 
 
