@@ -72,16 +72,28 @@ class Width:
     team: str | None
     projects: frozenset[str]
     ends: datetime | None
+    networks: tuple[str, ...] = ()
 
-    def fits(self, actor: Actor, ends: datetime | None) -> bool:
-        """Is this no wider than the token the actor came with, which ends then?"""
+    def fits(self, actor: Actor, ends: datetime | None, networks: Sequence[str] = ()) -> bool:
+        """Is this no wider than the token the actor came with, which may be used from these networks until then?"""
         if actor.cap is None:
             return True
         if actor.only_teams is not None and self.team not in actor.only_teams:
             return False
         if actor.only_projects is not None and not (self.projects and self.projects <= actor.only_projects):
             return False
+        if networks and not (self.networks and all(_inside(network, networks) for network in self.networks)):
+            return False
         return self.allowed <= actor.cap and (ends is None or (self.ends is not None and self.ends <= ends))
+
+
+def _inside(inner: str, outer: Sequence[str]) -> bool:
+    network = ipaddress.ip_network(inner)
+    around = [ipaddress.ip_network(one) for one in outer]
+    return any(
+        network.version == one.version and network.network_address in one and network.broadcast_address in one
+        for one in around
+    )
 
 
 def cap(scopes: Iterable[str], team: str | None, projects: Iterable[str]) -> frozenset[Permission]:

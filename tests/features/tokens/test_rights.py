@@ -285,3 +285,14 @@ def test_a_token_whose_projects_are_gone_is_not_unlimited_then(house: House, tok
     house.ann.call("DELETE", f"/projects/{house.shop}?force=true", 200)
     assert names(ci) <= {"shop"}
     ci.call("GET", f"/projects/{house.blog}", 404)
+
+
+def test_a_token_for_some_addresses_makes_none_for_more(ann: Person, token: Token) -> None:
+    scopes = ["read", "tokens:manage"]
+    bound = token(ann, scopes, allowed_ips=["127.0.0.0/8"])
+    bound.call("POST", "/dev/tokens", 403, name="anywhere", scopes=["read"])
+    bound.call("POST", "/dev/tokens", 403, name="wider", scopes=["read"], allowed_ips=["127.0.0.1", "10.0.0.0/8"])
+    bound.call("POST", "/dev/tokens", 201, name="narrower", scopes=["read"], allowed_ips=["127.0.0.1"])
+    free = token(ann, scopes)
+    bound.call("PATCH", f"/dev/tokens/{free.id}/rotate", 403)
+    free.call("PATCH", f"/dev/tokens/{bound.id}/rotate")

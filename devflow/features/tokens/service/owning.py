@@ -173,8 +173,10 @@ def _within_own_rights(actor: Actor, scopes: Sequence[str]) -> None:
 def _no_wider(actor: Actor, token: ApiToken, until: datetime | None = None) -> None:
     """A token deals only with tokens that are no wider than itself; where it gets a value, that one ends by `until`."""
     allowed = rules.cap(token.scopes, token.team_id, token.project_ids)
-    width = rules.Width(allowed, token.team_id, frozenset(token.project_ids), token.expires_at)
-    if not width.fits(actor, until):
+    projects, networks = frozenset(token.project_ids), tuple(token.allowed_ips)
+    width = rules.Width(allowed, token.team_id, projects, token.expires_at, networks)
+    own = find(actor, actor.token_id).allowed_ips if actor.token_id else ()
+    if not width.fits(actor, until, own):
         text = "A token can only make or change tokens that allow no more, reach no further and last no longer."
         raise Forbidden(text, code="AUTHORIZATION_FAILED", permission=P.TOKENS_MANAGE.value)
 
