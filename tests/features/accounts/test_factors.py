@@ -179,7 +179,10 @@ def test_an_api_token_cannot_change_how_its_owner_signs_in(app: Flask, ann: Pers
         robot.call("POST", "/auth/two-factor", 403), robot.call("POST", "/github/connect", 403),
         robot.call("POST", "/auth/confirm", 403, password=PASSWORD),
     ]  # fmt: skip
-    assert {error["code"] for error in refused} <= {"FORBIDDEN", "REAUTHENTICATION_REQUIRED"}
+    assert {error["code"] for error in refused} == {"AUTHORIZATION_FAILED", "FORBIDDEN"}
+    secret = ann.call("POST", "/auth/two-factor")["secret"]
+    bearer = {"Authorization": f"Bearer {robot.token}"}
+    assert secret not in robot.client.get("/settings/two-factor/setup", headers=bearer).text
 
 
 def stale(app: Flask) -> None:

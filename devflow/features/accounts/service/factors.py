@@ -13,7 +13,7 @@ from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
 from devflow.core.crypto import digest, vault
 from devflow.core.db import db
-from devflow.core.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from devflow.core.errors import Conflict, Invalid, Unauthenticated
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.models import RecoveryCode, SecondFactor
@@ -82,7 +82,6 @@ def _confirmed(user_id: str) -> SecondFactor | None:
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
 def begin(actor: Actor, issuer: str) -> Setup:
     """Make a secret for an authenticator app; it counts once a code of it was given."""
-    _in_person(actor)
     if _confirmed(actor.id):
         raise Conflict("Two-factor sign-in is on already. Switch it off first to set up another app.")
     user = find(actor.id)
@@ -98,7 +97,7 @@ def begin(actor: Actor, issuer: str) -> Setup:
 def pending(actor: Actor, issuer: str) -> Setup | None:
     """The set-up that waits for its first code, to show it again after a wrong one."""
     row = db.session.scalar(select(SecondFactor).where(SecondFactor.user_id == actor.id))
-    if row is None or row.confirmed_at is not None or not actor.fresh:
+    if row is None or row.confirmed_at is not None or not actor.fresh or actor.token_id is not None:
         return None
     secret = vault().open(row.secret)
     uri = rules.totp_uri(secret, find(actor.id).email, issuer)
@@ -108,7 +107,6 @@ def pending(actor: Actor, issuer: str) -> Setup | None:
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
 def confirm(actor: Actor, code: str, guard: Guard) -> list[str]:
     """Switch it on with a first code of the app; returns the recovery codes, which are never shown again."""
-    _in_person(actor)
     user = find(actor.id)
     row = db.session.scalar(select(SecondFactor).where(SecondFactor.user_id == user.id))
     if row is None or row.confirmed_at is not None:
@@ -126,7 +124,6 @@ def confirm(actor: Actor, code: str, guard: Guard) -> list[str]:
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
 def renew_codes(actor: Actor) -> list[str]:
     """New recovery codes; the earlier ones are worth nothing any more."""
-    _in_person(actor)
     if _confirmed(actor.id) is None:
         raise Conflict("Two-factor sign-in is off, so there is nothing to recover.")
     user = find(actor.id)
@@ -138,7 +135,6 @@ def renew_codes(actor: Actor) -> list[str]:
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
 def switch_off(actor: Actor, code: str, guard: Guard) -> None:
     """Switch it off with a code, so that an open browser alone is not enough."""
-    _in_person(actor)
     if _confirmed(actor.id) is None:
         raise Conflict("Two-factor sign-in is off already.")
     guarding.admit_code(actor, guard, actor.id, actor.email)
@@ -206,8 +202,3 @@ def _new_codes(user_id: str) -> list[str]:
 
 def _digest(user_id: str, code: str) -> str:
     return digest(f"recovery:{user_id}:{rules.bare_code(code)}")
-
-
-def _in_person(actor: Actor) -> None:
-    if actor.token_id is not None:
-        raise Forbidden("An API token cannot change how its owner signs in. Sign in yourself to do that.")

@@ -116,7 +116,6 @@ def start_connecting(actor: Actor, oauth: OAuth, provider: str, callback: str, *
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
 def _may_connect(actor: Actor) -> None:
     """Asked before the provider is, and in a transaction of its own: nobody waits for a provider with one open."""
-    _in_person(actor)
 
 
 def _randoms() -> tuple[str, str]:
@@ -239,7 +238,6 @@ def of_token(oauth: OAuth, provider: str, token: str) -> Identity:
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
 def connect(actor: Actor, who: Identity) -> User:
     """Connect an account elsewhere with the actor's: from now on they can sign in with it."""
-    _in_person(actor)
     owner = db.session.scalar(select(User.id).where(COLUMNS[who.provider] == who.subject))
     if owner not in (None, actor.id):
         raise Conflict("This account is connected with somebody else here. Disconnect it there first.")
@@ -278,7 +276,6 @@ def _keep_tokens(user: User, who: Identity) -> None:
 @use_case(Permission.ACCOUNT_MANAGE, fresh=True)
 def disconnect(actor: Actor, provider: str) -> None:
     """Forget an account elsewhere and its tokens, unless it is the only way to sign in."""
-    _in_person(actor)
     user = find(actor.id)
     if provider not in COLUMNS or getattr(user, f"{provider}_id") is None:
         raise NotFound("This provider is not connected to your account.")
@@ -344,8 +341,3 @@ def confirmed_by(actor: Actor, who: Identity) -> None:
 def binding(state: str) -> str:
     """What a browser keeps to show that it started the journey with this state."""
     return digest(f"state:{state}")[:32]
-
-
-def _in_person(actor: Actor) -> None:
-    if actor.token_id is not None:
-        raise Forbidden("An API token cannot change how its owner signs in. Sign in yourself to do that.")
