@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from flask import Flask, Response, current_app, g, request
@@ -19,6 +18,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
+from devflow.core.addresses import network_of
 from devflow.core.errors import TooMany, Unavailable
 from devflow.core.settings import Settings
 from devflow.web.identity import visitor
@@ -171,7 +171,7 @@ def _buckets() -> Iterable[_Bucket]:
     looks = method in ("GET", "HEAD")
     if method == "OPTIONS" or (looks and (not path.startswith("/api/") or rest.startswith(_FREE))):
         return
-    found, address = visitor(), _network(request.remote_addr or "")
+    found, address = visitor(), network_of(request.remote_addr or "")
     token = found.actor.token_id if found else None
     caller = ("token", token) if token else ("user", found.actor.id) if found else ("ip", address)
     counts = counter()
@@ -183,18 +183,6 @@ def _buckets() -> Iterable[_Bucket]:
         by_address = limit.group == "credentials"
         who = ("ip", address) if by_address else caller
         yield _Bucket(counts.of_group(limit.group), (limit.group, limit.name, *who))
-
-
-def _network(address: str) -> str:
-    """Whoever has one IPv6 address has all of its /64."""
-    try:
-        known = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(known, IPv6Address):
-        return address
-    mapped = known.ipv4_mapped
-    return str(mapped) if mapped else str(IPv6Address(int(known) >> 64 << 64))
 
 
 def _tell(response: Response) -> Response:

@@ -36,6 +36,12 @@ def test_an_address_may_try_a_few_times_known_account_or_not(app: Flask, ann: Pe
     assert attempt(app.test_client(), ann.email, PASSWORD, ip="192.0.2.2").status_code == 200
 
 
+def test_one_caller_with_many_ipv6_addresses_cannot_lock_the_owner_out(app: Flask, ann: Person) -> None:
+    answers = [attempt(app.test_client(), ann.email, ip=f"2001:db8::{number:x}").status_code for number in range(120)]
+    assert answers == [401] * 10 + [429] * 110
+    assert attempt(app.test_client(), ann.email, PASSWORD, ip="192.0.2.2").status_code == 200
+
+
 def test_spellings_of_an_address_are_counted_together(app: Flask, ann: Person) -> None:
     for email in ["ann@example.com", "ANN@example.com", " ann@example.com", "ａnn@example.com", "Ann@example.com"] * 2:
         assert attempt(app.test_client(), email).status_code == 401

@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from devflow.core.access import Actor
+from devflow.core.addresses import network_of
 from devflow.core.crypto import digest
 from devflow.core.errors import TooMany
 from devflow.core.ids import new_id
@@ -65,7 +66,7 @@ def _counters(actor: Actor, guard: Guard, typed: str, user_id: str | None) -> li
     account = digest(f"account:{spelling(typed)}")[:32]
     if user_id is not None and guard.knows(user_id):
         return [(f"{account}:device:{guard.device.split('.')[0]}", PER_PLACE, QUARTER)]
-    return [(f"{account}:place:{actor.ip}", PER_PLACE, QUARTER), (f"{account}:all", PER_ACCOUNT, HOUR)]
+    return [(f"{account}:place:{network_of(actor.ip)}", PER_PLACE, QUARTER), (f"{account}:all", PER_ACCOUNT, HOUR)]
 
 
 def admit(actor: Actor, guard: Guard, typed: str, user_id: str | None) -> None:
