@@ -326,7 +326,7 @@ def test_an_address_of_another_machine_is_refused_in_words() -> None:
 def test_a_child_reads_the_settings_we_were_started_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("EDGE_HTTP_PORT=8123\nJWT_SECRET=quiet\n")
-    settings = load({"allow_local_repositories": True, "cors_origins": ("https://a.test", "https://b.test")})
+    settings = load({"allow_local_repositories": True, "cors_origins": "https://a.test,https://b.test"})
     for service in services(settings, None):
         for name in os.environ.keys() - service.environment.keys():
             monkeypatch.delenv(name)

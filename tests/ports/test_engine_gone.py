@@ -87,6 +87,7 @@ CALLS: dict[str, Callable[[DockerEngine, Path], Any]] = {
     "usage": lambda e, p: e.usage("x"),
     "events": lambda e, p: next(e.events(lambda: False)),
     "prune_build_cache": lambda e, p: e.prune_build_cache(1 << 50),
+    "networks": lambda e, p: e.networks({"devflow": "1"}),
 }
 
 
