@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from werkzeug.serving import make_server
 
+from devflow.app import create_app
+from devflow.core.db import db
+from tests.conftest import SETTINGS
 from tests.journeys.platform import Platform
 
 CHROMIUM = "/usr/bin/chromium"
@@ -14,6 +22,26 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+
+
+@contextmanager
+def served(folder: Path, **settings: Any) -> Iterator[str]:
+    """DevFlow's web part alone, with an empty database of its own; yields its address."""
+    apps: list[Callable[..., Any]] = []
+    server = make_server("127.0.0.1", 0, lambda environ, start: apps[0](environ, start), threaded=True)
+    url = f"http://localhost:{server.server_port}"
+    app = create_app({**SETTINGS, "data_dir": folder, "app_url": url, **settings})
+    with app.app_context():
+        db.create_all()
+    apps.append(app)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield url
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    with app.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -136,7 +137,7 @@ PAGES = [
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_accessible(context: BrowserContext, fresh_platform: Platform, width: int, scheme: str) -> None:
+def test_every_page_is_accessible(context: BrowserContext, fresh_platform: Platform, width: int, scheme: Any) -> None:
     user = fresh_platform.user("Grace")
     page = context.new_page()
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")

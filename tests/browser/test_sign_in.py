@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import oidc_provider_mock
 import pyotp
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
-from werkzeug.serving import make_server
 
-from devflow.app import create_app
-from devflow.core.db import db
+from tests.browser.conftest import served
 from tests.browser.test_journey import clean
-from tests.conftest import PASSWORD, SETTINGS
+from tests.conftest import PASSWORD
 from tests.features.accounts.github_fixture import Github, running_github
 
 pytestmark = pytest.mark.slow
@@ -38,25 +34,12 @@ def issuer() -> Iterator[str]:
 @pytest.fixture
 def address(tmp_path: Path, github: Github, issuer: str) -> Iterator[str]:
     """A DevFlow with both providers, at this address."""
-    apps: list[Callable[..., Any]] = []
-    server = make_server("127.0.0.1", 0, lambda environ, start: apps[0](environ, start), threaded=True)
-    url = f"http://localhost:{server.server_port}"
-    made: dict[str, Any] = {
-        **SETTINGS, **github.settings(), "data_dir": tmp_path, "app_url": url, "oidc_issuer": issuer,
-        "oidc_client_id": "devflow", "oidc_client_secret": "s", "oidc_name": "Acme",
+    made = {
+        **github.settings(), "oidc_issuer": issuer, "oidc_client_id": "devflow", "oidc_client_secret": "s",
+        "oidc_name": "Acme",
     }  # fmt: skip
-    app = create_app(made)
-    with app.app_context():
-        db.create_all()
-    apps.append(app)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield url
-    server.shutdown()
-    server.server_close()
-    thread.join()
-    with app.app_context():
-        db.engine.dispose()
+    with served(tmp_path, **made) as url:
+        yield url
 
 
 @pytest.fixture
