@@ -91,16 +91,18 @@ def process_app() -> Flask:
 
 
 def _configure(app: Flask, settings: Settings) -> None:
+    secure = settings.public_url.startswith("https://")
     app.config.update(
         SECRET_KEY=settings.secret_key.get_secret_value(),
         SQLALCHEMY_DATABASE_URI=settings.store_url,
         SQLALCHEMY_ENGINE_OPTIONS=db.options(settings.store_url),
         MAX_CONTENT_LENGTH=settings.max_body_size * 1024 * 1024,
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.refresh_token_expires_in),
-        SESSION_COOKIE_NAME="devflow",
+        # Apps answer under the same domain; with this prefix no browser lets them plant a session here.
+        SESSION_COOKIE_NAME="__Host-devflow" if secure else "devflow",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
+        SESSION_COOKIE_SECURE=secure,
         SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),
     )
     settings.folder.mkdir(parents=True, exist_ok=True)

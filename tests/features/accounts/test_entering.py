@@ -185,6 +185,9 @@ def test_cookies_are_kept_from_scripts_and_from_plain_http(tmp_path: Any, addres
     assert answer.status_code == 303, answer.text
     for cookie in answer.headers.getlist("Set-Cookie"):
         assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and ("Secure" in cookie) is secure
+        assert "Path=/" in cookie and "Domain" not in cookie
+    session = "__Host-devflow=" if secure else "devflow="
+    assert any(cookie.startswith(session) for cookie in answer.headers.getlist("Set-Cookie"))
     with app.app_context():
         db.engine.dispose()
 
