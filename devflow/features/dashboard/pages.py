@@ -36,7 +36,7 @@ def index() -> ResponseReturnValue:
         stats=rules.stats(figures),
         live=[_live(item) for item in found.items if item["live_deployment"]],
         recent=finding.with_projects(who, recent),
-        activity=[_act(audit.described(entry)) for entry in audit.recent(who, (team,) if team else ())],
+        activity=[_act(audit.described(entry)) for entry in audit.recent(who, team)] if team else [],
         first_run=not recent and not found.items,
         project_count=found.total,
     )

@@ -123,3 +123,17 @@ def test_a_difference_shows_both_sides_and_no_secret() -> None:
         ("~", "token changed"),
         ("", "n: 3"),
     ]
+
+
+def test_the_dashboard_tells_no_acts_of_a_team_to_who_may_not_see_them(
+    ann: Person, person: Callable[..., Person], browser: Browser
+) -> None:
+    bob = person("Bob")
+    team = ann.call("POST", "/projects", 201, repository_url="https://example.com/shop.git", name="Shop")["team_id"]
+    watcher = ann.call("POST", "/security/roles", 201, name="Watcher", permissions=["projects:read"])["id"]
+    ann.call("POST", f"/security/users/{bob.id}/roles/{watcher}", team_id=team)
+    for who, told in ((bob, False), (ann, True)):
+        client = browser(who)
+        client.post("/team/switch", data={"team_id": team, "csrf_token": csrf(client)})
+        assert ("created the project Shop" in client.get("/dashboard").text) is told
+        assert client.get("/team/activity").status_code == (200 if told else 403)

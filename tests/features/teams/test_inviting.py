@@ -23,7 +23,7 @@ from devflow.features.mail.tasks import rendered
 from devflow.features.settings.models import PlatformSetting
 from devflow.features.teams.models import Member
 from devflow.web.ports import port
-from tests.conftest import PASSWORD, Join, Person
+from tests.conftest import PASSWORD, Join, Person, csrf
 
 Token = Callable[[str], str]
 Make = Callable[..., Person]
@@ -262,3 +262,16 @@ def test_the_letter_says_who_invites_where_and_how_long(app: Flask, ann: Person,
     assert message.subject == "Ann <b>Lovelace</b> invites you to Shop & Söhne" and message.to == "bob@example.com"
     assert "as viewer" in message.text and "Line one\nBcc:" in message.text and "/invitations/" in message.text
     assert "<script>" not in message.html and "Ann &lt;b&gt;Lovelace" in message.html
+
+
+def test_the_link_to_pass_on_leads_here_whatever_host_was_asked_for(
+    app: Flask, ann: Person, browser: Callable[[Person], FlaskClient]
+) -> None:
+    client = browser(ann)
+    form = {"email": "bob@example.com", "role": "viewer", "csrf_token": csrf(client)}
+    cookie = client.get_cookie("devflow")
+    assert cookie is not None
+    client.set_cookie("devflow", cookie.value, domain="evil.example")
+    page = client.post("/team/invite", data=form, base_url="http://evil.example").text
+    with app.app_context():
+        assert f"{port(Settings).page_url}/invitations/" in page and "evil.example/invitations" not in page

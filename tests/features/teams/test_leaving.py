@@ -97,7 +97,8 @@ def test_the_page_asks_and_deletes(
     token = page.split('name="csrf_token"', 1)[1].split('value="', 1)[1].split('"', 1)[0]
     form = {"csrf_token": token, "password": PASSWORD, "confirm": bob.email}
     assert client.post("/settings/account", data={**form, "confirm": ""}).status_code == 422
-    assert "This is not the password of your account" in client.post("/settings/account", data={**form, "password": "x"}).text
+    wrong = client.post("/settings/account", data={**form, "password": "x"})
+    assert "This is not the password of your account" in wrong.text
     assert "Other people work in Shop" in client.post("/settings/account", data=form).text
     answer = client.post("/settings/account", data={**form, f"team-{shop}": "delete"})
     assert answer.status_code == 303 and answer.location == "/login"

@@ -65,9 +65,11 @@ def activity(actor: Actor, team: Any, asked: ActivityQuery) -> Page[ActivityOut]
     return paginate(rows.order_by(Entry.id.desc()), asked).map(_as_activity)
 
 
-def recent(actor: Actor, team_ids: tuple[str, ...], limit: int = 8) -> list[Entry]:
-    """The newest acts in these teams, for the dashboard."""
-    done = (Entry.team_id.in_(team_ids), Entry.result == "done")
+def recent(actor: Actor, team_id: str, limit: int = 8) -> list[Entry]:
+    """The newest acts in a team, for the dashboard; none for who may not see the team's activity."""
+    if not actor.may(Permission.TEAMS_READ, Scope(team_id)):
+        return []
+    done = (Entry.team_id == team_id, Entry.result == "done")
     return list(db.session.scalars(select(Entry).where(*done).order_by(Entry.id.desc()).limit(limit)))
 
 

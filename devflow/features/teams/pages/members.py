@@ -82,7 +82,7 @@ def _sent(team: Team, made: inviting.Invited) -> ResponseReturnValue:
     email = made.member.email
     if mails():
         return redirect(url_for("teams.index"), f"Invitation sent to {email}")
-    link = f"{request.host_url.rstrip('/')}{made.path}"
+    link = f"{_settings().page_url}{made.path}"
     return render("teams/invited.html", "form", link=link, email=email, expires_at=made.member.expires_at)
 
 
