@@ -182,7 +182,11 @@ def test_the_access_log_tells_much_and_no_secret(edge: CaddyEdge, app: Upstream,
     }
     with asked(edge, "/page?token=s3cret&api_key=s3cret&q=shoes", headers=headers) as response:
         response.read()
+    for path in ("/invitations/s3cret/accept", "/api/v1/team/invitations/s3cret?invite_token=s3cret&n=1"):
+        with asked(edge, path) as response:
+            response.read()
     log = folder / "edge/access.log"
+    eventually(lambda: log.exists() and "/team/invitations/" in log.read_text())
     text = eventually(lambda: log.exists() and "/page" in log.read_text() and log.read_text())
     assert "s3cret" not in text
     line = json.loads(next(line for line in text.splitlines() if "/page" in line))

@@ -30,7 +30,10 @@ _SECRET_PARAMETERS = (
     "secret",
     "password",
     "state",
+    "invite",
+    "invite_token",
 )
+_SECRETS_IN_ADDRESSES = rf"([?&](?:{'|'.join(_SECRET_PARAMETERS)})=)[^&#]*|(/invitations/)[^/?#]+"
 _NO_REQUEST = {"not": [{"path": ["*"]}]}
 _IDLE = "1500ms"  # below the keep-alive of common servers (gunicorn 2 s, Node 5 s): they must not hang up first
 _SOCKETS_LIVE = "24h"  # how long a WebSocket survives the configuration it was opened under
@@ -270,10 +273,7 @@ def _noted() -> list[Json]:
 
 def _logging(folder: Path) -> Json:
     """Requests go to one rolled file, without headers and with secrets in addresses replaced."""
-    hide = {
-        "filter": "query",
-        "actions": [{"type": "replace", "parameter": p, "value": "-"} for p in _SECRET_PARAMETERS],
-    }
+    hide = {"filter": "regexp", "regexp": f"(?i){_SECRETS_IN_ADDRESSES}", "value": "${1}${2}-"}
     drop = {"filter": "delete"}
     fields = {"request>uri": hide, "referer": hide, "request>headers": drop, "request>tls": drop, "resp_headers": drop}
     access = {
