@@ -46,7 +46,7 @@ _TITLES = {
     409: "This does not fit right now",
     413: "Too large",
     422: "Something needs a change",
-    429: "Too many requests",
+    429: "Wait a moment",
     500: "DevFlow made a mistake",
     503: "Not available right now",
 }
