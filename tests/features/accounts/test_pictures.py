@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -90,6 +92,26 @@ def test_anything_else_is_refused_with_a_sentence(data: bytes) -> None:
     assert raised.value.fields["picture"] == [raised.value.message]
 
 
+def test_many_large_pictures_at_once_take_no_more_memory_than_one() -> None:
+    """A picture of one colour is tiny as a file and large in memory; several at once could end the web process."""
+    program = """
+import resource, threading
+from io import BytesIO
+from PIL import Image
+from devflow.features.accounts.service import pictures
+file = BytesIO()
+Image.new("RGB", (6300, 6300), "red").save(file, "PNG")
+def most(count):
+    threads = [threading.Thread(target=pictures.drawn, args=(file.getvalue(),)) for _ in range(count)]
+    [thread.start() for thread in threads], [thread.join() for thread in threads]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(most(1), most(4))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    one, four = map(int, done.stdout.split())
+    assert four < one * 1.5
+
+
 def test_a_picture_is_shown_replaced_and_removed(
     app: Flask, ann: Person, browser: Callable[[Person], FlaskClient]
 ) -> None:
@@ -140,8 +162,8 @@ def test_strangers_see_no_pictures(app: Flask, ann: Person, browser: Callable[[P
 @pytest.mark.parametrize(
     ("address", "status"),
     [
-        ("https://example.com/me.png", 200), (None, 200), ("http://example.com/me.png", 422), ("javascript:alert(1)", 422),
-        ("/avatars/0192.webp", 422), ("https://", 422), ("data:image/png;base64,AAAA", 422),
+        ("https://example.com/me.png", 200), (None, 200), ("http://example.com/me.png", 422),
+        ("javascript:alert(1)", 422), ("/avatars/0192.webp", 422), ("https://", 422), ("data:image/png;base64,AAAA", 422),
     ],
 )  # fmt: skip
 def test_the_api_takes_an_address_as_text_which_no_page_shows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +25,8 @@ MOST_BYTES = 2_000_000
 MOST_PIXELS = 40_000_000
 """What a decoder may unfold: a picture of a good camera, but no bomb."""
 SIDE = 256
+_DRAWING = threading.Lock()
+"""One at a time: a picture of one colour is tiny as a file and 200 MB in memory."""
 PREFIX = "/avatars/"
 """Where our own pictures answer; another address in a profile is text for programs, never shown."""
 _FOREIGN = re.compile(rb"<(?:script|html|\?php|!doctype)|%PDF-", re.IGNORECASE)
@@ -37,11 +40,11 @@ def drawn(data: bytes) -> bytes:
     if _FOREIGN.search(data) or zipfile.is_zipfile(BytesIO(data)):
         raise _unfit("This file is something else besides a picture. Save the picture anew, then try again.")
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        with _DRAWING, Image.open(BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise _unfit("This picture has too many pixels: 40 million at most.")
             image.draft("RGB", (SIDE * 2, SIDE * 2))
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            upright = ImageOps.exif_transpose(_smaller(image)).convert("RGBA")
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise _unfit("This is not a picture that can be read. Choose a PNG, JPEG, WebP or GIF.") from error
     square = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -50,6 +53,16 @@ def drawn(data: bytes) -> bytes:
     out = BytesIO()
     clean.save(out, "WEBP", quality=85, method=4)
     return out.getvalue()
+
+
+def _smaller(image: Image.Image) -> Image.Image:
+    """Near to the size that is needed, before anything else makes copies of it."""
+    times = min(image.size) // (SIDE * 2)
+    if times < 2 or image.mode not in ("L", "RGB", "RGBA"):
+        return image
+    small = image.reduce(times)
+    small.info["exif"] = image.getexif().tobytes()  # says which way is up
+    return small
 
 
 def _unfit(text: str) -> Invalid:
