@@ -49,7 +49,7 @@ from devflow.supervisor.examination import PlatformDoctor
 from devflow.web import cors, csrf, faults, formats, headers, identity, limits, versions
 from devflow.web.api import PREFIXES, ApiBlueprint, document
 from devflow.web.pages import toasts
-from devflow.web.place import remembered
+from devflow.web.place import shown
 from devflow.web.ports import provide
 from devflow.web.sockets import init_sockets
 
@@ -228,7 +228,7 @@ def _context() -> dict[str, Any]:
     """What every page knows."""
     visitor = identity.visitor()
     mine = teams.of_actor(visitor.actor) if visitor else []
-    chosen = next((team for team in mine if team.id == remembered()), mine[0] if mine else None)
+    chosen = next((team for team in mine if team.id == shown()), mine[0] if mine else None)
     stream = url_for("api.deployment_sockets.list_stream")
     own = people.look(visitor.actor.id) if visitor else None
     return {"teams": mine, "team": chosen, "toasts": toasts(), "stream_url": stream, "own": own}

@@ -19,7 +19,7 @@ from devflow.ports.logs import Logs
 from devflow.web.files import download
 from devflow.web.identity import actor
 from devflow.web.pages import filters, or_toast, redirect, render
-from devflow.web.place import remembered
+from devflow.web.place import remembered, show_in
 from devflow.web.ports import port
 
 bp = Blueprint("deployments", __name__, url_prefix="/deployments")
@@ -52,6 +52,7 @@ def show(deployment_id: str) -> ResponseReturnValue:
     who = actor()
     deployment = finding.show(who, deployment_id)
     project = projects.find(who, deployment.project_id)
+    show_in(project.team_id)
     live = finding.live_of(project.id)
     context: dict[str, Any] = {
         "deployment": finding.for_page(deployment, project),

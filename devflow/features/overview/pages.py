@@ -22,7 +22,7 @@ from devflow.features.teams import service as teams
 from devflow.ports.engine import Engine
 from devflow.web.identity import actor
 from devflow.web.pages import checked, filters, or_toast, redirect, render
-from devflow.web.place import remembered
+from devflow.web.place import remembered, show_in
 from devflow.web.ports import port
 
 bp = Blueprint("projects", __name__, url_prefix="/projects")
@@ -45,6 +45,7 @@ def _head(slug: str) -> dict[str, Any]:
     """What every page of a project shows."""
     who = actor()
     project = projects.show(who, slug)
+    show_in(project.team_id)
     live, active = finding.live_of(project.id), finding.active_of(project.id)
     return {
         "project": project,

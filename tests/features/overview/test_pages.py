@@ -59,3 +59,14 @@ def test_a_project_that_is_closed_says_so(ann: Person, browser: Callable[[Person
         ann.call("PATCH", "/projects/shop", status=status)
         assert says in browser(ann).get("/projects/shop").text
     assert ann.call("POST", "/projects/shop/deploy", 409)["code"] == "INVALID_STATE"
+
+
+def test_a_page_of_a_project_names_its_own_team_whichever_is_chosen(
+    ann: Person, browser: Callable[[Person], FlaskClient]
+) -> None:
+    team = ann.call("POST", "/teams", 201, name="Storefront people")
+    ann.call("POST", "/projects", 201, repository_url="https://example.com/shop.git", name="Shop", team_id=team["id"])
+    client = browser(ann)
+    crumb = '<li><a href="/dashboard">Storefront people</a></li>'
+    assert crumb in client.get("/projects/shop").text
+    assert crumb not in client.get("/projects").text  # the list goes on with the team that was chosen
