@@ -16,6 +16,8 @@ from jinja2.bccache import Bucket
 from devflow.adapters.fakes.edge import FakeEdge
 from devflow.app import create_app
 from devflow.core.db import db
+from devflow.features.audit.rules.repeats import Repeats
+from devflow.features.audit.service import writing
 from devflow.features.teams.models import Member
 from devflow.ports.edge import Edge
 
@@ -72,6 +74,12 @@ SETTINGS: dict[str, Any] = {
 def settings() -> dict[str, Any]:
     """Overrides of a test module; redefine it to change them."""
     return {}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_refused_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process remembers of refused attempts is of the test before, whose callers have the same address."""
+    monkeypatch.setattr(writing, "_repeats", Repeats())
 
 
 @pytest.fixture

@@ -163,7 +163,8 @@ def test_strangers_see_no_pictures(app: Flask, ann: Person, browser: Callable[[P
     ("address", "status"),
     [
         ("https://example.com/me.png", 200), (None, 200), ("http://example.com/me.png", 422),
-        ("javascript:alert(1)", 422), ("/avatars/0192.webp", 422), ("https://", 422), ("data:image/png;base64,AAAA", 422),
+        ("javascript:alert(1)", 422), ("/avatars/0192.webp", 422), ("https://", 422),
+        ("data:image/png;base64,AAAA", 422),
     ],
 )  # fmt: skip
 def test_the_api_takes_an_address_as_text_which_no_page_shows(
