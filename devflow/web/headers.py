@@ -56,7 +56,9 @@ def log_context() -> dict[str, Any]:
 
 def shown_path() -> str:
     """The address as it may be written down: without the query, and without secrets that stand in the path."""
-    if any(_SECRET.search(name) for name in request.view_args or {}) and request.url_rule is not None:
+    if request.url_rule is None:  # nothing here knows what it may hold
+        return "/".join(request.path[:500].split("/")[:3])
+    if any(_SECRET.search(name) for name in request.view_args or {}):
         return request.url_rule.rule
     return request.path[:500]
 

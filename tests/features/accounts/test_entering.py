@@ -230,3 +230,10 @@ def test_a_signed_in_browser_that_meets_the_sign_in_page_goes_where_it_wanted(
     client = browser(ann)
     assert client.get("/login?next=/projects").location == "/projects"
     assert client.get("/login?next=//evil.example").location == "/dashboard"
+
+
+def test_an_api_token_has_no_session_to_end(ann: Person) -> None:
+    token = ann.call("POST", "/dev/tokens", 201, name="ci", scopes=["write"])["token"]
+    program = Person(ann.client, ann.id, ann.email, token)
+    assert program.call("POST", "/auth/logout", 409, all_sessions=True)["code"] == "INVALID_STATE"
+    ann.call("GET", "/auth/me")

@@ -255,6 +255,8 @@ def test_two_factor_holds_for_github_too(app: Flask, ann: Person, github: Github
     client = app.test_client()
     assert trip(client, next="/projects").location == "/login/code?next=/projects"
     assert client.get("/dashboard").status_code == 302
+    with app.app_context():  # without the code nothing has changed
+        assert db.session.scalars(select(User.github_id).where(User.email == ann.email)).one() is None
     form = {"code": codes[0], "csrf_token": csrf(client)}
     assert client.post("/login/code?next=/projects", data=form).location == "/projects"
 

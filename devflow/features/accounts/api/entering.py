@@ -64,7 +64,7 @@ def refresh(body: RefreshIn) -> TokensOut:
     return entering.refresh(anybody(), body.refresh_token or bearer_token(request), port(entering.Keys))
 
 
-@bp.post("/auth/logout", calls=entering.logout)
+@bp.post("/auth/logout", calls=entering.logout, raises=(Conflict,))
 def logout(body: LogoutIn) -> Said:
     """End this session; its tokens answer 401 from now on."""
     other = port(entering.Keys).refresh.read(body.refresh_token or "")

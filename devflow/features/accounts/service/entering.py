@@ -173,7 +173,7 @@ def prove(actor: Actor, email: str, password: str, code: str | None, guard: Guar
 def _by_password(actor: Actor, typed: str, password: str, guard: Guard) -> User:
     key = guarding.spelling(typed)
     known_by = select(User.id, User.password_hash).where((User.email == key) | (func.lower(User.username) == key))
-    user_id, password_hash = db.session.execute(known_by).one_or_none() or (None, None)
+    user_id, password_hash = db.session.execute(known_by).first() or (None, None)
     db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
     guarding.admit(actor, guard, typed, user_id)
     if not rules.password_fits(password, password_hash) or user_id is None:
@@ -297,6 +297,8 @@ def by_access_token(token: str, keys: Keys) -> tuple[User, LoginSession] | None:
 @use_case(Permission.ACCOUNT_MANAGE)
 def logout(actor: Actor, refresh_session: str | None = None, *, everywhere: bool = False) -> None:
     """End this session and the one of a refresh token that was given, or all of the actor's."""
+    if actor.token_id is not None:
+        raise Conflict("An API token is not signed in. Revoke it with DELETE /api/v1/auth/token.", code="INVALID_STATE")
     mine = delete(LoginSession).where(LoginSession.user_id == actor.id)
     if not everywhere:
         mine = mine.where(LoginSession.id.in_([actor.session_id or "", refresh_session or ""]))

@@ -166,50 +166,64 @@ def enter(actor: Actor, who: Identity, keys: Keys, visit: Visit, seconds: int) -
     otherwise whoever signed up with a stranger's address first would share the account with its owner.
     Raises CodeNeeded where two-factor sign-in is on and no code came along.
     """
-    found, is_new = _connected(who), False
+    found = _connected(who) or _of_address(who)
     if found is None:
-        found, is_new = _matched(actor, who, visit)
-    else:
-        _remember(actor, found, who)
-    if not is_new and factors.wanted(found):
+        return Arrival(entering.enter(actor, _make(actor, who, visit), keys, seconds), True)
+    if not find(found).is_active:
+        raise Forbidden(entering.OFF)
+    if factors.wanted(found):
         if not visit.code:
             raise factors.CodeNeeded(found)
         factors.check(actor, found, visit.code, visit.guard)
-    return Arrival(entering.enter(actor, found, keys, seconds), is_new)
+    _settle(actor, found, who)  # only now: whoever lacks the code has changed nothing
+    return Arrival(entering.enter(actor, found, keys, seconds), False)
 
 
 def _connected(who: Identity) -> str | None:
     return db.session.scalar(select(User.id).where(COLUMNS[who.provider] == who.subject))
 
 
-@use_case(Permission.SESSIONS_CREATE)
-def _matched(actor: Actor, who: Identity, visit: Visit) -> tuple[str, bool]:
-    """The account of this address, connected from now on; made if there is none. Says whether it is new."""
-    title = TITLES[who.provider]
+def _address(who: Identity) -> str:
     try:
-        email = email_address(who.email)
+        return email_address(who.email)
     except ValueError as error:
+        title = TITLES[who.provider]
         text = f"{title} does not tell your e-mail address. Allow it there, or sign up with an address and a password."
         raise Forbidden(text) from error
-    user = db.session.scalar(select(User).where(User.email == email))
-    if user is not None:
-        if not (who.email_verified and user.email_verified) or getattr(user, f"{who.provider}_id") is not None:
-            raise Conflict(TAKEN.format(title=title))
-        _attach(entering.known(actor, user), user, who)
-        telling.changed(actor, user, f"{title} was connected as a way to sign in")
-        return user.id, False
+
+
+def _of_address(who: Identity) -> str | None:
+    """The account with the address of this identity, if it may be entered by it; None when there is none yet."""
+    user = db.session.scalar(select(User).where(User.email == _address(who)))
+    if user is None:
+        return None
+    if not (who.email_verified and user.email_verified) or getattr(user, f"{who.provider}_id") is not None:
+        raise Conflict(TAKEN.format(title=TITLES[who.provider]))
+    return user.id
+
+
+@use_case(Permission.SESSIONS_CREATE)
+def _make(actor: Actor, who: Identity, visit: Visit) -> str:
+    """A new account, connected from the start."""
+    email = _address(who)
     entering.admitted(visit.sign_up, email, visit.invite_token if who.email_verified else None)
     user = entering.new_account(
         actor, email, name=who.name[:255] or email, username=free_username(None, who.username or email),
         avatar_url=who.avatar_url, email_verified=who.email_verified,
     )  # fmt: skip
     _attach(entering.known(actor, user), user, who)
-    return user.id, True
+    return user.id
 
 
 @use_case(Permission.SESSIONS_CREATE)
-def _remember(actor: Actor, user_id: str, who: Identity) -> None:
-    _keep_tokens(find(user_id), who)
+def _settle(actor: Actor, user_id: str, who: Identity) -> None:
+    """Connect an account that was found by its address; keep the tokens of one that is connected already."""
+    user = find(user_id)
+    if getattr(user, f"{who.provider}_id") is None:
+        _attach(entering.known(actor, user), user, who)
+        telling.changed(actor, user, f"{TITLES[who.provider]} was connected as a way to sign in")
+    else:
+        _keep_tokens(user, who)
 
 
 @query(Permission.ACCOUNT_MANAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
@@ -78,4 +79,4 @@ def _back(user_id: str) -> str:
     query = request.form.get("list")
     if query is None:
         return url_for("users.show", user_id=user_id)
-    return url_for("users.index") + (f"?{query}" if query else "")
+    return url_for("users.index") + (f"?{quote(query, safe='=&+%')}" if query else "")

@@ -36,6 +36,7 @@ class Holdings:
 @use_case(Permission.ROLES_ASSIGN, on=places.find, fresh=True)
 def assign(actor: Actor, place: Place, user_id: str, role_id: str, effect: str = "grant") -> Holdings:
     """Give a role in a place, or (remove) take what it holds away there; doing it twice is doing it once."""
+    _hold(place)
     user = places.person(actor, place, user_id)
     if name := built_in(role_id):
         _check_built_in(place, effect)
@@ -69,6 +70,7 @@ def share(actor: Actor, place: Place, email: str, role_id: str, effect: str = "g
 
     The answer does not tell whether an unknown address has an account.
     """
+    _hold(place)
     if built_in(role_id):
         _check_built_in(place, effect)
     role = defining.locked(role_id)
@@ -108,6 +110,12 @@ def given_to(actor: Actor, user_id: str) -> list[Grant]:
 def offered(actor: Actor, place: Place) -> list[Named]:
     """The roles this actor may give in this place."""
     return [Named(role.id, role.name) for role in granting.of_place(actor, place.scope)]
+
+
+def _hold(place: Place) -> None:
+    """Keep the team's members as they are meanwhile: a grant must not outlive a removal at the same moment."""
+    if place.team_id:
+        teams.locked(place.team_id)
 
 
 def holdings(user: User, place: Place) -> Holdings:

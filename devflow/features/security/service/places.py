@@ -51,6 +51,8 @@ def find(actor: Actor, key: str) -> Place:
     if kind == "team":
         team = teams.find(actor, name)
         return Place(team.id, None, team.name, team.slug)
+    if key:
+        raise NotFound("There is no such place. Name a team or a project, or nothing for the whole platform.")
     return PLATFORM
 
 
