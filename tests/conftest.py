@@ -15,6 +15,7 @@ from jinja2.bccache import Bucket
 
 from devflow.adapters.fakes.edge import FakeEdge
 from devflow.app import create_app
+from devflow.core import ids
 from devflow.core.db import db
 from devflow.features.audit.rules.repeats import Repeats
 from devflow.features.audit.service import writing
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     images a deadline may pass, and tests side by side remove images of the same content. What is really broken fails
     three times."""
     for item in items:
-        slow = item.get_closest_marker("slow") and "web" not in item.path.parts
+        slow = item.get_closest_marker("slow") and item.path.name != "test_matrix.py"
         if slow or "ports" in item.path.parts:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
@@ -80,6 +81,13 @@ def settings() -> dict[str, Any]:
 def _nothing_was_refused_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the process remembers of refused attempts is of the test before, whose callers have the same address."""
     monkeypatch.setattr(writing, "_repeats", Repeats())
+
+
+@pytest.fixture(autouse=True)
+def _clock_of_ids() -> Iterator[None]:
+    """Ids never go back within a process; one whose clock was put forward must not lead those of the next test."""
+    yield
+    ids._last = 0
 
 
 @pytest.fixture

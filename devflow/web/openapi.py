@@ -157,7 +157,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "description": parts.PATH.get(name) or f"Id of the {name.removesuffix('_id').replace('_', ' ')}.",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "maxLength": 255},
         }
         for name in re.findall(r"{(\w+)}", path)
     ]

@@ -145,8 +145,6 @@ def hoped(route: Route, caller: Caller) -> str:
     if route.page and not route.words & PLACED:
         placed = placed and bool(caller.team_role)  # a page about "the team" shows strangers their own
     project = bool(route.words & OF_THE_PROJECT) or route.rule.startswith("/api/v1/security/access")
-    if (route.method, route.rule) == ("POST", "/api/v1/deployments"):  # finds the project, or makes one of one's own
-        placed = project = bool(caller.team_role or caller.guest)
     usual = expected(route.asks, caller, placed=placed, owned=owned, owner=OWNER, project=project)
     if usual not in ("ok", "404") and not (usual == "403" and route.rule.startswith(EVERYWHERE)):
         return usual

@@ -219,7 +219,7 @@ class ProjectIn(RepositoryIn, BuildSettings):
     php_version: PhpVersion | None = None
     auto_deploy: bool = False
     environment_variables: Variables = Field(default_factory=dict)
-    team_id: str | None = None
+    team_id: str | None = Field(None, max_length=63)
     docker_compose_path: Folder = "docker-compose.yml"
 
     @model_validator(mode="before")
@@ -272,7 +272,7 @@ class ProjectQuery(ListQuery):
     search: str = Field("", max_length=200)
     status: Literal["", "active", "inactive", "maintenance"] = ""
     framework: str = Field("", max_length=40)
-    team_id: str | None = None
+    team_id: str | None = Field(None, max_length=63)
     sort: Literal["name", "created_at", "updated_at"] = "name"
     order: Literal["asc", "desc"] = "asc"
 
