@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,14 @@ from devflow.features.audit.rules.repeats import Repeats
 from devflow.features.audit.service import writing
 from devflow.features.teams.models import Member
 from devflow.ports.edge import Edge
+
+
+def pytest_configure() -> None:
+    """Programs started here hear Ctrl-C and hang-up, also where the tests were started in the background (which
+    ignores both, and would be inherited)."""
+    for sign, heard in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(sign) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+            signal.signal(sign, heard)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
