@@ -20,7 +20,7 @@ from devflow.core.ids import new_id
 from devflow.core.settings import load
 from devflow.demo import run_demo
 from devflow.features.accounts.schemas import SignUpIn
-from devflow.features.accounts.service import entering, people
+from devflow.features.accounts.service import administering, entering
 from devflow.features.audit.schemas import AuditQuery
 from devflow.features.audit.service import chain, exporting
 from devflow.features.deployments.pipeline import keeping
@@ -89,7 +89,7 @@ def create_admin(email: str, name: str, password: str) -> None:
     with app.app_context():
         data = checked(SignUpIn, {"email": email, "name": name, "password": password})
         made = entering.register(anonymous(request_id=new_id()), data, port(entering.Keys), "open")
-        people.promote(SYSTEM, made.user.id)
+        administering.set_role(SYSTEM, made.user.id, "master_admin")
         click.echo(f"{data.email} administers this platform.")
 
 

@@ -59,7 +59,7 @@ def test_the_password_is_changed_on_the_page(app: Flask, ann: Person, browser: B
     client = browser(ann)
     form = {"current_password": "wrong", "password": NEW, "repeat": NEW, "csrf_token": csrf(client)}
     wrong = client.post("/settings/security", data=form)
-    assert wrong.status_code == 422 and "current password is not right" in wrong.text and NEW not in wrong.text
+    assert wrong.status_code == 422 and "not the password of your account" in wrong.text and NEW not in wrong.text
     unequal = client.post("/settings/security", data=form | {"current_password": PASSWORD, "repeat": "another one"})
     assert unequal.status_code == 422 and "not the same password" in unequal.text
     assert client.post("/settings/security", data=form | {"current_password": PASSWORD}).status_code == 303

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Select, delete, func, or_, select
@@ -107,17 +106,6 @@ def keep_an_administrator(leaving: User) -> None:
             f"{leaving.name} is the last master administrator. Give somebody else this role first.",
             code="LAST_ADMINISTRATOR",
         )
-
-
-def accounts(user_ids: Iterable[str]) -> dict[str, User]:
-    """Accounts by id, for lists that show them beside something else."""
-    found = db.session.scalars(select(User).where(User.id.in_(list(user_ids))))
-    return {row.id: row for row in found}
-
-
-def by_address(email: str) -> User | None:
-    """The account with this address. Whether there is one is nobody's business who could not see it otherwise."""
-    return db.session.scalar(select(User).where(User.email == email))
 
 
 STAFF = ("approver", "admin", "master_admin")

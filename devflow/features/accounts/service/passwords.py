@@ -10,13 +10,13 @@ from devflow.core.access import Actor, Permission, anonymous
 from devflow.core.clock import now
 from devflow.core.db import db
 from devflow.core.epoch import rights_changed
-from devflow.core.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from devflow.core.errors import Conflict, Forbidden, Invalid
 from devflow.core.ids import new_id
 from devflow.core.use_case import emit, forget_session, query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountReclaimed, PasswordForgotten
 from devflow.features.accounts.models import LoginSession, User
-from devflow.features.accounts.service import guarding, linking, mailed
+from devflow.features.accounts.service import confirming, linking, mailed
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find
 from devflow.features.audit import service as audit
@@ -77,16 +77,10 @@ def change(actor: Actor, current: str, new: str, cost: int, guard: Guard) -> Non
     """
     if actor.token_id is not None:
         raise Forbidden("An API token cannot change how its owner signs in. Sign in yourself to do that.")
-    user = find(actor.id)
-    known, email = user.password_hash, user.email
+    known = find(actor.id).password_hash
     if known is None:
         raise Conflict("This account has no password yet. Ask for a link to choose one.", code="INVALID_STATE")
-    forget_session()  # comparing is slow on purpose: nobody may wait for it
-    guarding.admit(actor, guard, email, actor.id)
-    if not rules.password_fits(current, known):
-        guarding.failed(actor, email)
-        raise Unauthenticated("The current password is not right.", code="AUTHENTICATION_FAILED")
-    guarding.forgive(actor, guard, email, actor.id)
+    confirming.check_password(actor, current, guard)
     _change(actor, known, rules.hash_password(new, cost))
 
 

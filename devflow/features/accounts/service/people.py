@@ -23,15 +23,6 @@ def has_accounts() -> bool:
     return db.session.scalar(select(User.id).limit(1)) is not None
 
 
-@use_case(Permission.PLATFORM_MANAGE)
-def promote(actor: Actor, user_id: str) -> User:
-    """Make an account an administrator of the whole platform."""
-    user = find(user_id)
-    before, user.role = user.role, "master_admin"
-    audit.record(actor, "account.promoted", user, {"role": [before, user.role]})
-    return user
-
-
 def free_username(wanted: str | None, email: str) -> str:
     if wanted:
         if _username_taken(wanted):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from devflow.core.access import Actor, Permission
 from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
 from devflow.core.use_case import query, use_case
-from devflow.features.accounts.service import administering
+from devflow.features.accounts.service import administering, people
 from devflow.features.accounts.service.people import User
 from devflow.features.roles.service import defining, giving, granting
 from devflow.features.roles.service.vocabulary import BUILT_IN_IDS, built_in
@@ -74,7 +74,7 @@ def share(actor: Actor, place: Place, email: str, role_id: str, effect: str = "g
     if built_in(role_id):
         _check_built_in(place, effect)
     role = defining.locked(role_id)
-    user = administering.by_address(email)
+    user = people.by_email(email)
     if user is not None and places.known(actor, place, user):
         _check_may_withhold(actor, place, user, effect)
         return grant_of(giving.put(actor, user, role, place.scope, effect), role, {place.scope: place.name})
@@ -92,7 +92,7 @@ def withdraw(actor: Actor, place: Place, grant_id: str) -> None:
     """Undo one grant of this place by its id."""
     key = place.project_id or place.team_id
     if (given := giving.assignment(grant_id)) is not None and given.place == key:
-        user = administering.accounts([given.user_id])[given.user_id]
+        user = people.by_ids({given.user_id})[given.user_id]
         giving.take(actor, user, defining.locked(given.role_id), place.scope)
     elif (guest := giving.guest(grant_id)) is not None and guest.project_id == key:
         giving.uninvite(actor, guest, defining.locked(guest.role_id), place.scope)

@@ -9,7 +9,7 @@ from typing import Any
 
 from devflow.core.access import EVERYWHERE, Actor, Permission, Scope
 from devflow.core.use_case import query
-from devflow.features.accounts.service import administering, people
+from devflow.features.accounts.service import people
 from devflow.features.accounts.service.people import User
 from devflow.features.projects import service as projects
 from devflow.features.roles.service import granting
@@ -77,7 +77,7 @@ def reaching(actor: Actor, place: Place) -> list[Reach]:
     given = granting.given_in(place.scope)
     guests = granting.guests_of([place.project_id]) if place.project_id else []
     ids = {one.user_id for one in members} | {one.user_id for one, _ in given}
-    accounts = administering.accounts(ids)
+    accounts = people.by_ids(set(ids))
     by = _givers([*given, *guests])
     found = {one.user_id: _reach(accounts[one.user_id], one) for one in members if one.user_id in accounts}
     names = place_names([one for one, _ in given])

@@ -7,7 +7,7 @@ from devflow.core.errors import NotFound
 from devflow.core.paging import Page
 from devflow.core.use_case import query
 from devflow.features.accounts.schemas import AssignableQuery, PersonOut, UserOut
-from devflow.features.accounts.service import administering
+from devflow.features.accounts.service import administering, people
 from devflow.features.accounts.service.people import User
 from devflow.features.security.service import places
 from devflow.features.teams.service import rosters
@@ -23,7 +23,7 @@ def assignable(actor: Actor, asked: AssignableQuery) -> Page[User]:
 @query(Permission.ACCOUNT_READ)
 def show(actor: Actor, user_id: str) -> UserOut | PersonOut:
     """An account: all of it for oneself and administrators, a few fields for those who know the person."""
-    user = administering.accounts([user_id]).get(user_id)
+    user = people.by_ids({user_id}).get(user_id)
     if user is None:
         raise NotFound("There is no such person among those you know.")
     if user.id == actor.id or actor.may(Permission.USERS_READ):

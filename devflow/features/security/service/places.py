@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from devflow.core.access import EVERYWHERE, Actor, Permission, Scope
 from devflow.core.errors import NotFound
-from devflow.features.accounts.service import administering
+from devflow.features.accounts.service import people
 from devflow.features.accounts.service.people import User
 from devflow.features.projects import service as projects
 from devflow.features.roles.service import granting
@@ -58,7 +58,7 @@ def find(actor: Actor, key: str) -> Place:
 
 def person(actor: Actor, place: Place, user_id: str) -> User:
     """Somebody this actor may speak about: themselves, people of the place, colleagues; administrators know all."""
-    found = administering.accounts([user_id]).get(user_id)
+    found = people.by_ids({user_id}).get(user_id)
     if found is None or not known(actor, place, found):
         raise NotFound("There is no such person among those you know.")
     return found
