@@ -104,6 +104,7 @@ def _web(settings: Settings) -> Service:
     argv += ["--worker-class", "gthread", "--threads", str(settings.web_threads)]
     argv += ["--workers", str(settings.web_processes), "--graceful-timeout", "5", "--keep-alive", str(_KEEP_ALIVE)]
     argv += ["--no-control-socket", "--log-level", "warning"]
+    argv += ["--limit-request-line", "8190"]  # what comes back from a provider brings a code and our state
     if _SHARED_MEMORY.is_dir():
         argv += ["--worker-tmp-dir", str(_SHARED_MEMORY)]  # its heartbeat file must not wait for a busy disk
     return Service(

@@ -217,3 +217,26 @@ def test_health_says_what_it_has_checked(app: Flask) -> None:
         ("database", "queue", "logs"), "ok"
     )
     assert {client.get(p).status_code for p in ("/health", "/api/health", "/api/v1/health/live")} == {200}
+
+
+def test_no_address_that_the_document_allows_is_too_long_for_a_server(app: Flask) -> None:
+    """Servers refuse a request line of 64 KiB before anybody can answer in the envelope."""
+    for path, item in document(app)["paths"].items():
+        for operation in item.values():
+            longest = len(path)
+            for parameter in operation["parameters"]:
+                if parameter.get("in") in ("path", "query"):
+                    longest += len(parameter["name"]) + 2 + _longest(parameter["schema"], parameter["name"])
+            assert longest < 60_000, f"{operation['operationId']}: up to {longest} bytes"
+
+
+def _longest(schema: dict[str, Any], name: str) -> int:
+    """How many bytes a value may take in an address: a character is up to four bytes, a byte three when escaped."""
+    if "anyOf" in schema:
+        return max(_longest(one, name) for one in schema["anyOf"])
+    words = re.fullmatch(r"\^\([a-z|_]+\)\$", schema.get("pattern", ""))
+    if schema.get("type") != "string" or words or schema.keys() & {"enum", "const", "format"}:
+        return 64
+    assert "maxLength" in schema, f"{name} may be of any length"
+    plain = schema.get("pattern", "").startswith("^[ -~]")
+    return int(schema["maxLength"]) * (3 if plain else 12)

@@ -101,10 +101,14 @@ class StartQuery(Input):
     invite_token: str = Field("", max_length=200)
 
 
+_PRINTABLE = r"^[ -~]*$"
+"""What RFC 6749, appendix A, lets `code`, `state` and `error` be made of."""
+
+
 class CallbackQuery(Input):
-    code: str = Field("", max_length=2048)
-    state: str = Field("", max_length=4096)
-    error: str = Field("", max_length=200)
+    code: str = Field("", max_length=2048, pattern=_PRINTABLE)
+    state: str = Field("", max_length=4096, pattern=_PRINTABLE)
+    error: str = Field("", max_length=200, pattern=_PRINTABLE)
 
 
 class DepartureOut(Output):

@@ -123,7 +123,7 @@ def _randoms() -> tuple[str, str]:
 
 
 def _depart(oauth: OAuth, provider: str, callback: str, journey: Journey) -> Departure:
-    state = vault().seal(json.dumps(asdict(journey)))
+    state = vault().seal(json.dumps(asdict(journey), ensure_ascii=False))  # it has to fit into an address
     trip = Trip(callback, state, journey.nonce, journey.verifier)
     db.session.rollback()
     return Departure(oauth.start(provider, trip), state)
