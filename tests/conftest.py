@@ -23,6 +23,7 @@ from devflow.features.audit.rules.repeats import Repeats
 from devflow.features.audit.service import writing
 from devflow.features.teams.models import Member
 from devflow.ports.edge import Edge
+from tests.postgres_fixture import fresh_database
 
 
 def pytest_configure() -> None:
@@ -85,6 +86,16 @@ SETTINGS: dict[str, Any] = {
 def settings() -> dict[str, Any]:
     """Overrides of a test module; redefine it to change them."""
     return {}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_store(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Settings that put the app on each of the two databases, empty: let `settings` of a module return them."""
+    if request.param == "sqlite":
+        yield {}
+        return
+    with fresh_database() as url:
+        yield {"database_url": url}
 
 
 @pytest.fixture(autouse=True)

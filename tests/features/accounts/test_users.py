@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from devflow.adapters.fakes.edge import FakeEdge
-from devflow.app import create_app
 from devflow.core import epoch
 from devflow.core.db import db
-from devflow.features.accounts.models import LoginSession, User
-from devflow.ports.edge import Edge
-from tests.conftest import PASSWORD, SETTINGS, Join, Person, csrf
-from tests.postgres_fixture import postgres_url
-
-__all__ = ["postgres_url"]
+from devflow.features.accounts.models import LoginSession
+from tests.conftest import PASSWORD, Join, Person, csrf
 
 FIELDS = {
     "id", "username", "email", "name", "full_name", "role", "is_active", "is_verified", "email_verified",
@@ -127,46 +118,6 @@ def test_the_last_master_administrator_stays(ann: Person, bob: Person) -> None:
     assert ann.call("PUT", f"/users/{ann.id}/role", 409, role="admin")["code"] == "LAST_ADMINISTRATOR"
     ann.call("PATCH", f"/users/{bob.id}", is_active=True)
     ann.call("PUT", f"/users/{ann.id}/role", role="admin")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
-    """The app on each of the two databases."""
-    url = {"database_url": request.getfixturevalue("postgres_url")} if request.param == "postgresql" else {}
-    made = create_app({**SETTINGS, "data_dir": tmp_path / "either", **url}, {Edge: FakeEdge()})
-    with made.app_context():
-        db.drop_all()
-        db.create_all()
-    yield made
-    with made.app_context():
-        db.session.remove()
-        db.engine.dispose()
-
-
-def test_two_who_demote_each_other_at_the_same_moment_leave_one(either: Flask) -> None:
-    made = []
-    for name in ("Ann", "Bob"):
-        body = {"name": name, "email": f"{name.lower()}@example.com", "password": PASSWORD}
-        made.append(either.test_client().post("/api/v1/auth/register", json=body).get_json()["data"])
-    with either.app_context():
-        db.session.query(User).update({"role": "master_admin"})
-        db.session.commit()
-    ready, answers = threading.Barrier(2), list[int]()
-
-    def demote(mine: dict[str, Any], other: dict[str, Any]) -> None:
-        ready.wait()
-        headers = {"Authorization": f"Bearer {mine['access_token']}"}
-        answer = either.test_client().put(f"/api/v1/users/{other['id']}/role", json={"role": "user"}, headers=headers)
-        answers.append(answer.status_code)
-
-    threads = [threading.Thread(target=demote, args=pair) for pair in (made, made[::-1])]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert answers.count(200) == 1 and sorted(answers)[1] in (403, 409)
-    with either.app_context():
-        assert db.session.query(User).filter_by(role="master_admin").count() == 1
 
 
 def test_the_pages_change_roles_and_switch_off(

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from devflow.adapters.fakes.edge import FakeEdge
-from devflow.app import create_app
 from devflow.core.db import db
 from devflow.features.teams.models import Member, Team
-from devflow.ports.edge import Edge
-from tests.conftest import PASSWORD, SETTINGS, Person
-from tests.postgres_fixture import postgres_url
-
-__all__ = ["postgres_url"]
+from tests.at_once import at_once
+from tests.conftest import PASSWORD, Person
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
-    """The app on each of the two databases."""
-    url = {"database_url": request.getfixturevalue("postgres_url")} if request.param == "postgresql" else {}
-    made = create_app({**SETTINGS, "data_dir": tmp_path / "data", **url}, {Edge: FakeEdge()})
-    with made.app_context():
-        db.drop_all()
-        db.create_all()
-    yield made
-    with made.app_context():
-        db.session.remove()
-        db.engine.dispose()
-
-
-def at_once(app: Flask, *calls: tuple[Person, str, str, dict[str, Any]]) -> list[int]:
-    """The answers to requests that begin together, in the order of their status."""
-    ready, answers = threading.Barrier(len(calls)), list[int]()
-
-    def ask(who: Person, method: str, path: str, body: dict[str, Any]) -> None:
-        ready.wait()
-        headers = {"Authorization": f"Bearer {who.token}"}
-        answer = app.test_client().open(f"/api/v1{path}", method=method, json=body, headers=headers)
-        answers.append(answer.status_code)
-
-    threads = [threading.Thread(target=ask, args=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(answers)
+@pytest.fixture
+def settings(each_store: dict[str, Any]) -> dict[str, Any]:
+    return each_store
 
 
 def places(app: Flask, team: str) -> dict[str, str]:

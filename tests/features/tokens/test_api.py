@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -267,34 +266,6 @@ def test_an_expired_token_comes_back_only_with_a_new_end(ann: Person, token: Tok
         assert later.call("PATCH", f"/dev/tokens/{old.id}/rotate", 409)["code"] == "INVALID_STATE"
         new = rotated(later, old, expires_in_days=30)
         assert new.call("GET", "/auth/verify")["valid"]
-
-
-def test_two_rotations_at_once_leave_exactly_one_value(app: Flask, ann: Person, token: Token) -> None:
-    old = token(ann)
-    values: list[str] = []
-    start = threading.Barrier(4)
-
-    def rotate() -> None:
-        start.wait()
-        asking = Person(app.test_client(), ann.id, ann.email, ann.token)
-        values.append(asking.call("PATCH", f"/dev/tokens/{old.id}/rotate")["token"])
-
-    threads = [threading.Thread(target=rotate) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(set(values)) == 4
-    with app.app_context():
-        rows = db.session.scalars(select(TokenValue).where(TokenValue.token_id == old.id)).all()
-        assert len(rows) == 5
-        [current] = [row.digest for row in rows if row.until is None]
-    statuses = [
-        app.test_client().get("/api/v1/auth/verify", headers={"Authorization": f"Bearer {value}"}).status_code
-        for value in values
-    ]
-    assert sorted(statuses) == [200, 401, 401, 401]
-    assert digest(values[statuses.index(200)]) == current
 
 
 def test_a_token_is_made_with_the_password(app: Flask, ann: Person) -> None:
