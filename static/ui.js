@@ -215,7 +215,7 @@
     copy: b => { copy(b.dataset.copy); b.closest("[popover]")?.hidePopover() },
     dialog: openDialog,
     close: b => b.closest("dialog").close(),
-    back: () => history.back(),
+    back: () => history.length > 1 ? history.back() : location.assign("/"),
     reveal(b) {
       const input = $("#" + b.getAttribute("aria-controls"))
       const on = input.type === "password"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
@@ -15,6 +15,7 @@ from devflow.core.access import Actor
 from devflow.core.db import db
 from devflow.core.errors import DomainError, Forbidden, Stale, TooMany, Unauthenticated
 from devflow.web.envelope import failure
+from devflow.web.error_pages import page
 from devflow.web.headers import shown_path
 from devflow.web.identity import anybody, to_confirm, to_sign_in
 from devflow.web.pages import toast, wants_block
@@ -36,19 +37,6 @@ _SENTENCES = {
     405: "This address does not answer that method.",
     413: "The request is larger than this server accepts.",
     429: "Too many requests. Wait a moment, then try again.",
-}
-_TITLES = {
-    400: "This request cannot be read",
-    401: "Sign in first",
-    403: "You may not do this",
-    404: "Nothing here",
-    405: "Not like this",
-    409: "This does not fit right now",
-    413: "Too large",
-    422: "Something needs a change",
-    429: "Wait a moment",
-    500: "DevFlow made a mistake",
-    503: "Not available right now",
 }
 
 
@@ -141,8 +129,4 @@ def answer(status: int, code: str, message: str, details: dict[str, Any]) -> Res
         if status == 401:
             response.headers["HX-Redirect"] = "/login"
         return toast(response, message, "error")
-    title = _TITLES.get(status, _TITLES[500])
-    hint = details.get("hint", "")
-    return make_response(
-        render_template("errors/error.html", status=status, title=title, message=message, hint=hint), status
-    )
+    return page(status, message, details)

@@ -133,8 +133,9 @@ def test_every_page_about_access_is_accessible(chromium: Browser, place: Place, 
             ada.goto(path.format(**place.ids))
             clean(ada)
             _tells_where_it_is(ada, entry)
-    ada.goto("/confirm?next=/settings")
-    clean(ada)
+    for path in ("/nothing-here", "/confirm?next=/settings"):
+        ada.goto(path)
+        clean(ada)
     stranger.context.close()
     ada.context.close()
 
