@@ -25,6 +25,7 @@ from devflow.features.teams.schemas import (
     PendingQuery,
     RoleIn,
     TeamActivityQuery,
+    TeamChoice,
     TeamDeleteIn,
     TeamIn,
     TeamOut,
@@ -42,7 +43,7 @@ P = Permission
 
 
 def _team(asked: str | None, permission: Permission) -> str:
-    """The team in the query or body, else in the header, else the caller's own."""
+    """The team in the body or query, else in the header, else the caller's own."""
     return choose(actor(), asked or request.headers.get("X-Team-Id") or None, permission)
 
 
@@ -57,9 +58,10 @@ def _invited(made: inviting.Invited) -> dict[str, Any]:
 
 
 @bp.post("/team/members", calls=inviting.invite, status=201, limit="sensitive", raises=(Conflict, Forbidden, NotFound))
-def invite(body: InviteIn) -> InvitedOut:
+def invite(query: TeamChoice, body: InviteIn) -> InvitedOut:
     """Invite somebody by e-mail; the link in the letter is good for seven days."""
-    return _invited(inviting.invite(actor(), _team(body.team_id, P.MEMBERS_MANAGE), body, _settings()))
+    team = _team(body.team_id or query.team_id, P.MEMBERS_MANAGE)
+    return _invited(inviting.invite(actor(), team, body, _settings()))
 
 
 @bp.get("/team/members", calls=membership.search, raises=(NotFound,))

@@ -50,6 +50,22 @@ def test_the_team_may_be_named_in_a_header_and_is_otherwise_ones_own(ann: Person
     assert wrong.status_code == 404
 
 
+@pytest.mark.parametrize("way", ["team_id", "teamId", "header", "body"])
+def test_who_is_invited_comes_into_the_team_that_was_named(ann: Person, team: str, way: str) -> None:
+    headers = {"Authorization": f"Bearer {ann.token}"} | ({"X-Team-Id": team} if way == "header" else {})
+    query = {way: team} if way.startswith("team") else {}
+    body = {"email": "bob@example.com"} | ({"team_id": team} if way == "body" else {})
+    made = ann.client.post("/api/v1/team/members", headers=headers, query_string=query, json=body)
+    assert made.status_code == 201 and made.get_json()["data"]["team_id"] == team
+
+
+def test_a_place_that_was_taken_does_not_end(ann: Person, person: Make, team: str, token_for: Callable[..., str]) -> None:
+    ann.call("POST", "/team/members", 201, team_id=team, email="bob@example.com")
+    assert members(ann, team, status="pending")[""]["expires_at"]
+    joined = person("Bob").call("POST", f"/team/invitations/{token_for('bob@example.com')}/accept")
+    assert joined["expires_at"] is None and members(ann, team)["Bob"]["expires_at"] is None
+
+
 def test_one_member_with_what_they_may_do_and_see(ann: Person, person: Make, team: str, join: Join) -> None:
     bob = person("Bob")
     join(bob, team, "viewer")

@@ -102,10 +102,7 @@ def keep_an_administrator(leaving: User) -> None:
     ids = list(db.session.scalars(active))
     db.session.refresh(leaving)
     if ids == [leaving.id]:
-        raise Conflict(
-            f"{leaving.name} is the last master administrator. Give somebody else this role first.",
-            code="LAST_ADMINISTRATOR",
-        )
+        raise Conflict(f"{leaving.name} is the last master administrator. Give somebody else this role first.")
 
 
 STAFF = ("approver", "admin", "master_admin")

@@ -23,7 +23,7 @@ from devflow.features.teams.rules import check_may_give
 from devflow.features.teams.schemas import MemberQuery
 from devflow.features.teams.service.finding import find, hold, locked
 
-_FIELDS = ("id", "team_id", "user_id", "email", "role", "status", "invited_at", "joined_at", "expires_at")
+_FIELDS = ("id", "team_id", "user_id", "email", "role", "status", "invited_at", "joined_at")
 
 
 def find_member(actor: Actor, member_id: str) -> Member:
@@ -86,6 +86,7 @@ def _described(row: Member, known: dict[str, Any]) -> dict[str, Any]:
         **found,
         "email": user.email if user else row.email,
         "name": user.name if user else row.name,
+        "expires_at": row.expires_at if row.status == "pending" else None,  # a member's place has no end
         "invited_by": {"id": inviter.id, "name": inviter.name} if inviter else None,
         "last_active_at": user.last_login if user else None,
         "expired": row.status == "pending" and row.expires_at is not None and row.expires_at <= now(),
