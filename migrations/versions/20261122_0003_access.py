@@ -289,6 +289,9 @@ def upgrade() -> None:
     with op.batch_alter_table('users', schema=None) as batch_op:
         batch_op.add_column(sa.Column('oidc_id', sa.String(length=255), nullable=True))
         batch_op.create_unique_constraint(batch_op.f('uq_users_oidc_id'), ['oidc_id'])
+    _part_user_names()
+    # After the table is rebuilt: on SQLite that drops an index on an expression, which cannot be read back.
+    op.create_index('ix_users_username_lower', 'users', [sa.text('lower(username)')], unique=True)
 
     op.create_table('idempotency_keys',
     sa.Column('key', sa.String(length=64), nullable=False),
@@ -321,6 +324,22 @@ def _name_teams() -> None:
         connection.execute(sa.update(teams).where(teams.c.id == team_id).values(slug=slug))
 
 
+def _part_user_names() -> None:
+    """Names that differ in capitals only: the oldest account keeps its own, the others get a number."""
+    users = sa.table('users', sa.column('id'), sa.column('username'))
+    connection = op.get_bind()
+    rows = connection.execute(sa.select(users.c.id, users.c.username).order_by(users.c.id)).all()
+    names, kept = {name.lower() for _, name in rows}, set()
+    for user_id, name in rows:
+        free, number = name, 1
+        while free.lower() in kept or (number > 1 and free.lower() in names):
+            number += 1
+            free = f'{name[:56]}-{number}'
+        kept.add(free.lower())
+        if free != name:
+            connection.execute(sa.update(users).where(users.c.id == user_id).values(username=free))
+
+
 def downgrade() -> None:
     with op.batch_alter_table('deployments', schema=None) as batch_op:
         batch_op.drop_index('ix_deployments_project_id_status_number')
@@ -329,6 +348,7 @@ def downgrade() -> None:
         op.execute(statement)
     op.drop_table('idempotency_keys')
     op.execute("delete from team_members where user_id is null or status <> 'active'")
+    op.drop_index('ix_users_username_lower', table_name='users')
     with op.batch_alter_table('users', schema=None) as batch_op:
         batch_op.drop_constraint(batch_op.f('uq_users_oidc_id'), type_='unique')
         batch_op.drop_column('oidc_id')

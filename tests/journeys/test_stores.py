@@ -13,6 +13,7 @@ import redis
 from flask import Flask
 from flask_migrate import Migrate, check, downgrade, upgrade
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from devflow.adapters.fakes.edge import FakeEdge
 from devflow.app import ROOT, create_app
@@ -107,12 +108,31 @@ def test_migrations_go_up_down_and_up_with_rows_present(empty: Flask) -> None:
     _fill(empty)
     with empty.app_context():
         downgrade(revision="0002")
+        _namesake("older", "ANN-2")
+        _namesake("other", "ANN")
     _upgrade(empty)
     with empty.app_context():
+        names = db.session.scalars(text("select username from users order by id"))
+        assert list(names) == ["ann", "ANN-2", "ANN-3"]
+        with pytest.raises(IntegrityError):
+            _namesake("third", "Ann")
+        db.session.remove()
         downgrade(revision="base")
         assert set(inspect(db.engine).get_table_names()) <= {"alembic_version", "log_chunk"}
     _upgrade(empty)
     _fill(empty)
+
+
+def _namesake(user_id: str, username: str) -> None:
+    """An account whose name differs from another's in capitals only, as earlier versions let it."""
+    db.session.execute(
+        text(
+            "insert into users (id, name, email, username, email_verified, role, is_active, subscription_plan, "
+            "created_at, updated_at) values (:id, 'N', :email, :name, true, 'user', true, 'free', :now, :now)"
+        ),
+        {"id": f"z-{user_id}", "email": f"{user_id}@example.com", "name": username, "now": "2026-01-01 00:00:00+00:00"},
+    )
+    db.session.commit()
 
 
 def _upgrade(app: Flask) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from devflow.core.clock import now
@@ -45,6 +45,10 @@ class User(HasId, HasUpdates, Model):
     @property
     def github_connected(self) -> bool:
         return self.github_id is not None
+
+
+# Nobody may pass for somebody else by writing their name with capitals; sign-in looks names up by it too.
+Index("ix_users_username_lower", func.lower(User.username), unique=True)
 
 
 class LoginSession(HasId, Model):

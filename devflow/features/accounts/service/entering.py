@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
@@ -23,7 +25,7 @@ from devflow.features.accounts.models import LoginSession, Preferences, User
 from devflow.features.accounts.schemas import LoginIn, SignUpIn
 from devflow.features.accounts.service import factors, guarding, verifying
 from devflow.features.accounts.service.guarding import Guard
-from devflow.features.accounts.service.people import find, free_username, has_accounts
+from devflow.features.accounts.service.people import by_email, find, free_username, has_accounts
 from devflow.features.audit import service as audit
 
 WRONG = "This e-mail address and password do not belong together."
@@ -46,6 +48,19 @@ class Invitations:
 
 
 may_join = Invitations()
+TRIES = 5
+"""How often a free user name is looked for while others take theirs."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody who wants an account brings: the rule of this place (SIGN_UP), an invitation, and the user name
+    they want, or else what one is made from."""
+
+    sign_up: str
+    invite_token: str | None = None
+    username: str | None = None
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,8 @@ def register(actor: Actor, data: SignUpIn, keys: Keys, sign_up: str, *, browser:
     """Create an account and sign it in. The first one becomes master_admin."""
     admitted(sign_up, data.email, data.invite_token)
     hashed = rules.hash_password(data.password, keys.cost)  # slow on purpose, so nobody may wait for it
-    return _create(actor, data, hashed, keys, keys.browser_seconds if browser else keys.refresh.seconds)
+    wish = Wish(sign_up, data.invite_token, data.username, data.email)
+    return _create(actor, data, wish, hashed, keys, keys.browser_seconds if browser else keys.refresh.seconds)
 
 
 def admitted(sign_up: str, email: str, invite_token: str | None) -> None:
@@ -101,32 +117,36 @@ def admitted(sign_up: str, email: str, invite_token: str | None) -> None:
 
 
 @use_case(Permission.ACCOUNT_CREATE)
-def _create(actor: Actor, data: SignUpIn, password_hash: str, keys: Keys, seconds: int) -> SignedIn:
-    user = new_account(
-        actor,
-        data.email,
-        name=data.name,
-        password_hash=password_hash,
-        username=free_username(data.username, data.email),
-    )
+def _create(actor: Actor, data: SignUpIn, wish: Wish, password_hash: str, keys: Keys, seconds: int) -> SignedIn:
+    user = new_account(actor, data.email, wish, name=data.name, password_hash=password_hash)
     user.last_login = now()
     return open_session(actor, user, keys, seconds)
 
 
-def new_account(actor: Actor, email: str, **fields: object) -> User:
-    """Add an account, in the running transaction."""
+def new_account(actor: Actor, email: str, wish: Wish, **fields: object) -> User:
+    """Add an account, in the running transaction. Raises as `admitted` does, and Conflict when it is there already."""
     first = _nobody_yet()
-    if db.session.scalar(select(User.id).where(User.email == email)):
-        raise Conflict("There is an account with this e-mail address already. Sign in instead.")
-    user = User(email=email, role="master_admin" if first else "user", **fields)
-    db.session.add(user)
-    db.session.flush()
+    admitted(wish.sign_up, email, wish.invite_token)  # again: somebody may have been the first meanwhile
+    user = _added(email, wish, role="master_admin" if first else "user", **fields)
     db.session.add(Preferences(user_id=user.id))
     audit.record(known(actor, user), "account.created", user)
     if not user.email_verified:
         verifying.send_link(user)
     emit(AccountCreated(user.id, user.name))
     return user
+
+
+def _added(email: str, wish: Wish, **fields: object) -> User:
+    """Another may take the address or the name between the look and the writing: then it is looked at again."""
+    for _ in range(TRIES):
+        if by_email(email):
+            raise Conflict("There is an account with this e-mail address already. Sign in instead.")
+        user = User(email=email, username=free_username(wish.username, wish.hint or email), **fields)
+        with suppress(IntegrityError):
+            with db.session.begin_nested():
+                db.session.add(user)
+            return user
+    raise Conflict("Many people of this name sign up right now. Try again in a moment.")
 
 
 def _nobody_yet() -> bool:

@@ -22,7 +22,7 @@ from devflow.features.accounts.schemas import email_address
 from devflow.features.accounts.service import confirming, entering, factors, telling
 from devflow.features.accounts.service.entering import Keys, SignedIn
 from devflow.features.accounts.service.guarding import Guard
-from devflow.features.accounts.service.people import find, free_username
+from devflow.features.accounts.service.people import find
 from devflow.features.audit import service as audit
 from devflow.ports.oauth import Identity, OAuth, Trip
 
@@ -206,11 +206,11 @@ def _of_address(who: Identity) -> str | None:
 def _make(actor: Actor, who: Identity, visit: Visit) -> str:
     """A new account, connected from the start."""
     email = _address(who)
-    entering.admitted(visit.sign_up, email, visit.invite_token if who.email_verified else None)
+    invitation = visit.invite_token if who.email_verified else None
+    wish = entering.Wish(visit.sign_up, invitation, hint=who.username or email)
     user = entering.new_account(
-        actor, email, name=who.name[:255] or email, username=free_username(None, who.username or email),
-        avatar_url=who.avatar_url, email_verified=who.email_verified,
-    )  # fmt: skip
+        actor, email, wish, name=who.name[:255] or email, avatar_url=who.avatar_url, email_verified=who.email_verified
+    )
     _attach(entering.known(actor, user), user, who)
     return user.id
 

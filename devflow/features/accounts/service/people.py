@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
+from sqlalchemy.exc import IntegrityError
 
 from devflow.core.access import Actor, Permission
 from devflow.core.db import db
@@ -24,9 +25,9 @@ def has_accounts() -> bool:
 
 
 def free_username(wanted: str | None, email: str) -> str:
+    """The user name somebody wants, or one made from their address. Another may still take it before it is written."""
     if wanted:
-        if _username_taken(wanted):
-            raise Conflict(f"The user name {wanted} is taken.")
+        _check_free(wanted)
         return wanted
     first = rules.username_from(email)
     name, number = first, 1
@@ -34,6 +35,11 @@ def free_username(wanted: str | None, email: str) -> str:
         number += 1
         name = f"{first}-{number}"
     return name
+
+
+def _check_free(name: str) -> None:
+    if _username_taken(name):
+        raise Conflict(f"The user name {name} is taken.")
 
 
 def _username_taken(name: str) -> bool:
@@ -66,11 +72,15 @@ def update(actor: Actor, data: ProfilePatch) -> User:
     if full_name := after.pop("full_name", None):
         after.setdefault("name", full_name)
     name = after.get("username")
-    if name and name.lower() != user.username.lower() and _username_taken(name):
-        raise Conflict(f"The user name {name} is taken.")
+    if name and name.lower() != user.username.lower():
+        _check_free(name)
     changes = audit.difference({key: getattr(user, key) for key in after}, after)
-    for key, value in after.items():
-        setattr(user, key, value)
+    try:
+        with db.session.begin_nested():
+            for key, value in after.items():
+                setattr(user, key, value)
+    except IntegrityError as error:  # nothing else in a profile is unique
+        raise Conflict(f"The user name {name} is taken.") from error
     if changes:
         audit.record(actor, "account.updated", user, changes)
     return user
