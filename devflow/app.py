@@ -97,7 +97,7 @@ def _configure(app: Flask, settings: Settings) -> None:
         SQLALCHEMY_DATABASE_URI=settings.store_url,
         SQLALCHEMY_ENGINE_OPTIONS=db.options(settings.store_url),
         MAX_CONTENT_LENGTH=settings.max_body_size * 1024 * 1024,
-        PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.refresh_token_expires_in),
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.remembered_seconds),
         # Apps answer under the same domain; with this prefix no browser lets them plant a session here.
         SESSION_COOKIE_NAME="__Host-devflow" if secure else "devflow",
         SESSION_COOKIE_HTTPONLY=True,

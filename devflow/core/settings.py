@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     jwt_expires_in: Seconds = Field(3600, ge=60, description="Life of an access token: seconds, or `7d`, `1h`, `30m`.")
     refresh_token_expires_in: Seconds = Field(30 * 86400, ge=60, description="Life of a refresh token.")
     session_expires_in: Seconds = Field(12 * 3600, ge=60, description="Life of a browser session unless remembered.")
+    remember_expires_in: Seconds = Field(
+        90 * 86400, ge=60, description="Life of a sign-in that shall be remembered: browser session or refresh token."
+    )
     refresh_token_rotation: Literal["off", "on"] = Field(
         "off", description="Give a new refresh token at each use? Then a second use of an old one ends the session."
     )
@@ -185,6 +188,11 @@ class Settings(BaseSettings):
     def page_url(self) -> str:
         """Where links in mails lead: to a web page of one's own if there is one, else to DevFlow's."""
         return self.frontend_url.rstrip("/") or self.public_url
+
+    @property
+    def remembered_seconds(self) -> int:
+        """How long a remembered sign-in holds; never less than any other."""
+        return max(self.remember_expires_in, self.refresh_token_expires_in, self.session_expires_in)
 
     def allows_local(self, repository: str) -> bool:
         """May this path on the server be cloned? The sample that DevFlow brings always may."""

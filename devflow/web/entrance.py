@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from flask import Response, after_this_request, current_app, request, session
 
@@ -28,6 +29,13 @@ def keep_device(value: str, seconds: int) -> None:
         secure = bool(current_app.config["SESSION_COOKIE_SECURE"])
         response.set_cookie(_DEVICE, value, max_age=seconds, secure=secure, httponly=True, samesite="Lax")
         return response
+
+
+def asked_from_here() -> bool:
+    """Was this asked by a page of ours, or by no page at all? Those of others sign no browser in here."""
+    origin = request.headers.get("Origin")
+    here = origin is None or urlsplit(origin).netloc == request.host
+    return here and request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
 
 
 @dataclass(frozen=True)

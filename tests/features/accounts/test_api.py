@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from devflow.core.db import db
@@ -87,7 +90,7 @@ def test_a_client_that_still_holds_a_good_token_may_refresh_it(app: Flask, ann: 
     assert wrong.status_code == 401
 
 
-@pytest.mark.parametrize(("remembered", "hours"), [(False, 12), (True, 30 * 24)])
+@pytest.mark.parametrize(("remembered", "hours"), [(False, 12), (True, 90 * 24)])
 def test_a_browser_session_is_short_unless_it_is_remembered(
     app: Flask, ann: Person, remembered: bool, hours: int
 ) -> None:
@@ -98,6 +101,46 @@ def test_a_browser_session_is_short_unless_it_is_remembered(
         newest = db.session.scalars(select(LoginSession).order_by(LoginSession.id.desc())).first()
         assert newest is not None
         assert round((newest.expires_at - newest.created_at).total_seconds() / 3600) == hours
+
+
+def test_a_program_that_shall_be_remembered_gets_a_longer_refresh_token(app: Flask, ann: Person) -> None:
+    def life(**more: bool) -> float:
+        body = {"email": ann.email, "password": PASSWORD, **more}
+        token = app.test_client().post("/api/auth/login", json=body).get_json()["data"]["refresh_token"]
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        return float(claims["exp"] - claims["iat"]) / 86400
+
+    assert (life(), life(remember_me=False), life(rememberMe=True)) == (30, 30, 90)
+
+
+def test_signing_up_by_json_signs_the_browser_in_too(app: Flask) -> None:
+    client = app.test_client()
+    made = client.post("/api/auth/signup", json={"name": "Bob", "email": "bob@example.com", "password": PASSWORD})
+    assert client.get("/dashboard").status_code == 200
+    here = client.get("/api/v1/auth/session").get_json()["data"]
+    assert here["user"]["id"] == made.get_json()["data"]["id"]
+    again = client.post("/api/v1/auth/login", json={"email": "bob@example.com", "password": PASSWORD})
+    assert again.status_code == 200  # with the cookie and without the token of a form: nothing to forge here
+    bearer = {"Authorization": f"Bearer {made.get_json()['data']['access_token']}"}
+    assert client.post("/api/v1/auth/logout", json={}, headers=bearer).status_code == 200
+    assert client.get("/dashboard").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_a_page_of_others_signs_no_browser_in(app: Flask, headers: dict[str, str]) -> None:
+    client, body = app.test_client(), {"name": "Bob", "email": "bob@example.com", "password": PASSWORD}
+    made = client.post("/api/v1/auth/register", json=body, headers=headers)
+    assert made.status_code == 201 and "Set-Cookie" not in made.headers
+
+
+def test_who_is_signed_in_stays_so_when_they_make_an_account_for_others(
+    app: Flask, ann: Person, browser: Callable[[Person], FlaskClient]
+) -> None:
+    client, body = browser(ann), {"name": "Bob", "email": "bob@example.com", "password": PASSWORD}
+    assert client.post("/api/v1/auth/register", json=body).status_code == 201
+    assert client.get("/api/v1/auth/me").get_json()["data"]["id"] == ann.id
 
 
 def test_nobody_waits_while_a_password_is_compared(app: Flask, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:

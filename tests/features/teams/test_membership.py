@@ -59,7 +59,9 @@ def test_who_is_invited_comes_into_the_team_that_was_named(ann: Person, team: st
     assert made.status_code == 201 and made.get_json()["data"]["team_id"] == team
 
 
-def test_a_place_that_was_taken_does_not_end(ann: Person, person: Make, team: str, token_for: Callable[..., str]) -> None:
+def test_a_place_that_was_taken_does_not_end(
+    ann: Person, person: Make, team: str, token_for: Callable[[str], str]
+) -> None:
     ann.call("POST", "/team/members", 201, team_id=team, email="bob@example.com")
     assert members(ann, team, status="pending")[""]["expires_at"]
     joined = person("Bob").call("POST", f"/team/invitations/{token_for('bob@example.com')}/accept")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
+from devflow.core.access import Actor
 from devflow.core.errors import Conflict, Forbidden, TooMany, Unauthenticated
 from devflow.core.settings import Settings
 from devflow.features.accounts.schemas import (
@@ -25,8 +26,8 @@ from devflow.features.accounts.service.guarding import DEVICE_SECONDS, Guard
 from devflow.features.settings import service as platform
 from devflow.ports.tries import Tries
 from devflow.web.api import ApiBlueprint, Said
-from devflow.web.entrance import device, keep_device
-from devflow.web.identity import actor, anybody, bearer_token, sign_out
+from devflow.web.entrance import asked_from_here, device, keep_device
+from devflow.web.identity import actor, anybody, bearer_token, sign_in, sign_out, visitor
 from devflow.web.limits import credentials
 from devflow.web.ports import port
 
@@ -36,9 +37,12 @@ bp = ApiBlueprint("accounts", __name__)
 @bp.post("/auth/register", calls=entering.register, status=201, raises=(Conflict, Forbidden))
 @credentials
 def register(body: SignUpIn) -> RegisteredOut:
-    """Create an account; the answer holds its tokens."""
+    """Create an account; the answer holds its tokens, and for a browser the cookie of the same session."""
     settings = platform.current(port(Settings))
-    return entering.register(anybody(), body, port(entering.Keys), settings.sign_up)
+    made = entering.register(anybody(), body, port(entering.Keys), settings.sign_up)
+    if visitor() is None and asked_from_here():
+        sign_in(made.session.id, Actor(made.user.id, made.user.name, made.user.email), remember=False)
+    return made
 
 
 bp.alias("/auth/signup", "register")

@@ -70,6 +70,7 @@ class Keys:
     access: rules.Signer
     refresh: rules.Signer
     browser_seconds: int
+    remembered_seconds: int
     cost: int = rules.COST
     rotates: bool = False
 
@@ -81,13 +82,16 @@ class Keys:
                 settings.refresh_token_secret.get_secret_value(), "refresh", settings.refresh_token_expires_in
             ),
             settings.session_expires_in,
+            settings.remembered_seconds,
             4 if settings.environment == "test" else rules.COST,
             settings.refresh_token_rotation == "on",
         )
 
     def seconds(self, *, browser: bool, remember: bool) -> int:
-        """How long a sign-in holds: in a browser that shall not remember it, for less long."""
-        return self.browser_seconds if browser and not remember else self.refresh.seconds
+        """How long a sign-in holds: longest where it shall be remembered, shortest in a browser that shall not."""
+        if remember:
+            return self.remembered_seconds
+        return self.browser_seconds if browser else self.refresh.seconds
 
 
 @dataclass(frozen=True)
