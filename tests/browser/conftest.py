@@ -45,9 +45,17 @@ def served(folder: Path, **settings: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def fresh_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """`devflow up` without an account."""
+def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """`devflow up` for all that do not mind the accounts and projects of others."""
     running = Platform(tmp_path_factory.mktemp("browser")).start()
+    yield running
+    running.remove()
+
+
+@pytest.fixture
+def fresh_platform(tmp_path: Path) -> Iterator[Platform]:
+    """`devflow up` that nobody has signed up to, for one test; anew when that is run again."""
+    running = Platform(tmp_path / "platform").start()
     yield running
     running.remove()
 
@@ -61,9 +69,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(chromium: Browser, fresh_platform: Platform) -> Iterator[BrowserContext]:
+def context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    """A browser at the platform that the test asks for."""
+    wanted = "fresh_platform" if "fresh_platform" in request.fixturenames else "shared_platform"
+    platform: Platform = request.getfixturevalue(wanted)
     made = chromium.new_context(
-        base_url=f"http://localhost:{fresh_platform.http_port}", viewport={"width": 1280, "height": 900}
+        base_url=f"http://localhost:{platform.http_port}", viewport={"width": 1280, "height": 900}
     )
     made.set_default_timeout(20_000)
     yield made

@@ -137,8 +137,8 @@ PAGES = [
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_accessible(context: BrowserContext, fresh_platform: Platform, width: int, scheme: Any) -> None:
-    user = fresh_platform.user("Grace")
+def test_every_page_is_accessible(context: BrowserContext, shared_platform: Platform, width: int, scheme: Any) -> None:
+    user = shared_platform.user("Grace")
     page = context.new_page()
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.set_viewport_size({"width": width, "height": 850})

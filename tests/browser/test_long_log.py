@@ -23,8 +23,8 @@ CALLS = "[...document.querySelectorAll('#log summary .truncate')].map(e => e.tex
 
 
 @pytest.fixture(scope="module")
-def user(fresh_platform: Platform) -> User:
-    return fresh_platform.user("Linus")
+def user(shared_platform: Platform) -> User:
+    return shared_platform.user("Linus")
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,10 @@ def project(user: User, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
 
 
 @pytest.fixture(scope="module")
-def finished(fresh_platform: Platform, project: dict[str, Any]) -> str:
+def finished(shared_platform: Platform, project: dict[str, Any]) -> str:
     """A deployment that is over, with three steps; a warning, an error, and lines of no step of their own."""
-    deployment = filling.deployments(fresh_platform, project, 1)[0]
-    logs = open_logs(Settings(data_dir=fresh_platform.folder))
+    deployment = filling.deployments(shared_platform, project, 1)[0]
+    logs = open_logs(Settings(data_dir=shared_platform.folder))
     writer = logs.writer(f"deployment/{project['id']}/{deployment}")
     for number in range(1, LINES + 1):
         step = "clone" if number <= 20 else "build" if number < LINES - 50 else "run"
