@@ -111,6 +111,39 @@ def test_administrators_do_not_switch_off_those_above_or_themselves(ann: Person,
     ann.call("PATCH", f"/users/{bob.id}", is_active=False)
 
 
+def test_nobody_switches_off_or_on_who_holds_what_they_lack(
+    app: Flask, ann: Person, bob: Person, eve: Person, browser: Callable[[Person], FlaskClient]
+) -> None:
+    roles = {
+        name: ann.call("POST", "/security/roles", 201, name=name, permissions=permissions)["id"]
+        for name, permissions in (("Switch", ["users:manage", "users:read"]), ("Auditor", ["audit:read"]))
+    }
+    ann.call("POST", f"/security/users/{bob.id}/roles/{roles['Switch']}")
+    ann.call("POST", f"/security/users/{eve.id}/roles/{roles['Auditor']}")
+    error = bob.call("PATCH", f"/users/{eve.id}", 403, is_active=False)
+    assert "audit:read" in error["message"] and error["details"]["permission"] == "audit:read"
+    client = browser(bob)
+    form = {"csrf_token": csrf(client), "is_active": "false"}
+    answer = client.post(f"/admin/users/{eve.id}/active", data=form)
+    answer = client.post(f"/admin/users/{eve.id}/active", data=form)
+    assert answer.status_code == 403 and "audit:read" in answer.text
+    assert eve.call("GET", "/auth/me")["is_active"] is True
+    ann.call("PATCH", f"/users/{eve.id}", is_active=False)
+    bob.call("PATCH", f"/users/{eve.id}", 403, is_active=True)
+    ann.call("POST", f"/security/users/{bob.id}/roles/{roles['Auditor']}")
+    assert bob.call("PATCH", f"/users/{eve.id}", is_active=True)["is_active"] is True
+
+
+def test_a_token_switches_off_nobody_who_holds_more_than_it_does(
+    app: Flask, ann: Person, bob: Person, eve: Person
+) -> None:
+    ann.call("PUT", f"/users/{bob.id}/role", role="admin")
+    made = ann.call("POST", "/dev/tokens", 201, name="narrow", scopes=["users:manage"])["token"]
+    narrow = Person(app.test_client(), ann.id, ann.email, made)
+    narrow.call("PATCH", f"/users/{bob.id}", 403, is_active=False)
+    narrow.call("PATCH", f"/users/{eve.id}", is_active=False)
+
+
 def test_the_last_master_administrator_stays(ann: Person, bob: Person) -> None:
     ann.call("PUT", f"/users/{ann.id}/role", 409, role="user")
     ann.call("PUT", f"/users/{bob.id}/role", role="master_admin")

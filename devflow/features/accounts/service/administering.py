@@ -1,4 +1,6 @@
-"""What administrators do with accounts: list them, change their role on the platform, switch them off and on."""
+"""What administrators do with accounts: list them, change their role on the platform, switch them off and on.
+
+Who may switch whom is decided above, where all roles of a person are known."""
 
 from __future__ import annotations
 
@@ -68,19 +70,8 @@ def _check_may_give(actor: Actor, before: str, after: str) -> None:
         raise Forbidden(text, permission=missing[0])
 
 
-@use_case(Permission.USERS_MANAGE, fresh=True)
-def set_active(actor: Actor, user_id: str, is_active: bool) -> User:
-    """Switch an account off, which ends its sessions and its tokens at once, or on again."""
-    account = user(actor, user_id)
-    if account.is_active == is_active:
-        return account
-    if account.id == actor.id:
-        raise Conflict("You cannot switch off the account you are signed in with.")
-    if not actor.everything and not SYSTEM_ROLES.get(account.role, frozenset()) <= actor.platform:
-        raise Forbidden(
-            f"{account.name} may do more than you on this platform. Only a master administrator can switch them off.",
-            permission=Permission.USERS_PROMOTE.value,
-        )
+def switch(actor: Actor, account: User, is_active: bool) -> None:
+    """Switch an account off, which ends its sessions and its tokens at once, or on again; the transaction runs."""
     if not is_active:
         keep_an_administrator(account)
         db.session.execute(delete(LoginSession).where(LoginSession.user_id == account.id))
@@ -90,7 +81,6 @@ def set_active(actor: Actor, user_id: str, is_active: bool) -> User:
         {"is_active": [not is_active, is_active]},
     )  # fmt: skip
     rights_changed()
-    return account
 
 
 def keep_an_administrator(leaving: User) -> None:

@@ -6,7 +6,7 @@ from devflow.core.errors import Conflict, Forbidden, NotFound
 from devflow.core.paging import Page
 from devflow.features.accounts.schemas import AssignableQuery, PersonOut, UserOut, UserPatch, UserQuery, UserRole
 from devflow.features.accounts.service import administering
-from devflow.features.security.service import persons
+from devflow.features.security.service import persons, switching
 from devflow.web.api import ApiBlueprint
 from devflow.web.identity import actor
 
@@ -31,10 +31,10 @@ def show(user_id: str) -> UserOut | PersonOut:
     return persons.show(actor(), user_id)
 
 
-@bp.patch("/<user_id>", calls=administering.set_active, raises=(NotFound, Forbidden, Conflict))
+@bp.patch("/<user_id>", calls=switching.set_active, raises=(NotFound, Forbidden, Conflict))
 def set_active(user_id: str, body: UserPatch) -> UserOut:
     """Switch an account off, which ends its sessions and tokens at once, or on again."""
-    return administering.set_active(actor(), user_id, body.is_active)
+    return switching.set_active(actor(), user_id, body.is_active)
 
 
 @bp.put("/<user_id>/role", calls=administering.set_role, limit="sensitive", raises=(NotFound, Forbidden, Conflict))

@@ -13,7 +13,7 @@ from devflow.features.accounts.schemas import UserPatch, UserQuery, UserRole
 from devflow.features.accounts.service import administering
 from devflow.features.roles.service.vocabulary import BUILT_IN
 from devflow.features.security.schemas import AssignIn
-from devflow.features.security.service import assigning, overview
+from devflow.features.security.service import assigning, overview, switching
 from devflow.web.identity import actor
 from devflow.web.pages import checked, filters, flashed_error, redirect, render
 
@@ -51,7 +51,7 @@ def set_role(user_id: str) -> ResponseReturnValue:
 def set_active(user_id: str) -> ResponseReturnValue:
     who, data = actor(), checked(UserPatch, request.form.to_dict())
     with flashed_error():
-        user = administering.set_active(who, user_id, data.is_active)
+        user = switching.set_active(who, user_id, data.is_active)
         return redirect(_back(user_id), f"{user.name} is switched {'on' if user.is_active else 'off'}")
     return redirect(_back(user_id))
 
