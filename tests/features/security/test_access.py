@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+import time_machine
 from flask.testing import FlaskClient
+from sqlalchemy import select, update
 
-from tests.conftest import Person, csrf
+from devflow.core.db import db
+from devflow.core.settings import Settings
+from devflow.features.accounts.models import User
+from devflow.features.mail.models import Letter
+from devflow.features.mail.tasks import rendered
+from devflow.ports.mail import Message
+from devflow.web.ports import port
+from tests.conftest import PASSWORD, Person, csrf
 from tests.features.security.conftest import House
 
 
@@ -144,3 +155,111 @@ def test_the_page_of_a_team_gives_roles_to_members(
     (grant,) = house.ann.call("GET", f"/security/users/{house.vic.id}/roles")
     assert client.post(f"{path}/{grant['id']}/withdraw", data={"csrf_token": token}).status_code == 303
     house.deploy(house.vic, 403, house.other_project)
+
+
+def letters(house: House, email: str) -> list[Message]:
+    """The letters to a guest, as they are sent."""
+    with house.app.app_context(), house.app.test_request_context():
+        found = db.session.scalars(select(Letter).where(Letter.to == email, Letter.template == "guest"))
+        return [rendered(letter, port(Settings)) for letter in found]
+
+
+def asked_in(letter: Message) -> dict[str, str]:
+    """What the link of a letter asks for."""
+    link = next(line for line in letter.text.splitlines() if line.startswith("http"))
+    return {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
+
+
+def test_the_letter_is_the_same_whether_or_not_there_is_an_account(house: House, shipper: str) -> None:
+    said = []
+    for email in (house.bob.email, "no@one.com"):
+        share(house, house.tom, email, shipper)
+        share(house, house.tom, email, shipper)  # what is given already is not told again
+        (letter,) = letters(house, email)
+        assert letter.subject == "Tom gives you access to shop" and "the role Shipper" in letter.text
+        token = asked_in(letter)["invite_token"]
+        for text in (letter.text, letter.html):
+            said.append(text.replace(token, "").replace(quote(email, safe=""), "").replace(email, ""))
+    assert said[0] == said[2] and said[1] == said[3]
+
+
+def test_no_letter_to_members_nor_when_the_role_cannot_be_given(house: House, shipper: str) -> None:
+    share(house, house.ada, house.vic.email, shipper)
+    share(house, house.vic, "no@one.com", shipper, expect=403)
+    assert letters(house, house.vic.email) == letters(house, "no@one.com") == []
+
+
+def test_a_name_cannot_write_into_the_head_or_the_markup_of_the_letter(house: House, shipper: str) -> None:
+    house.tom.call("PUT", "/user/profile", name="Tom <b>Owner</b>")
+    share(house, house.tom, "no@one.com", shipper)
+    (letter,) = letters(house, "no@one.com")
+    assert letter.subject == "Tom <b>Owner</b> gives you access to shop"
+    assert "<b>Owner" not in letter.html and "Tom &lt;b&gt;Owner" in letter.html
+
+
+def test_a_mailbox_cannot_be_flooded_by_sharing(house: House, shipper: str) -> None:
+    for _ in range(10):
+        grant = share(house, house.tom, "no@one.com", shipper)
+        house.tom.call("DELETE", f"/security/access/{grant['id']}?project_id={house.project}")
+    share(house, house.tom, "no@one.com", shipper, expect=429)
+    assert "no@one.com" not in reaching(house, house.tom)
+
+
+def test_by_the_letter_a_guest_joins_where_sign_up_is_closed(
+    house: House, shipper: str, browser: Callable[[Person], FlaskClient]
+) -> None:
+    admin = browser(house.ann)
+    assert admin.post("/admin", data={"sign_up": "closed", "csrf_token": csrf(admin)}).status_code == 303
+    grant = share(house, house.tom, "zoe@example.com", shipper)
+    (letter,) = letters(house, "zoe@example.com")
+    asked, zoe = asked_in(letter), house.app.test_client()
+    assert asked["next"] == "/projects/shop"
+
+    page = zoe.get("/login", query_string=asked).text
+    assert "Create an account" in page and 'value="zoe@example.com"' in page
+    form = {"name": "Zoe", "email": "zoe@example.com", "password": PASSWORD, "csrf_token": csrf(zoe)}
+    for token in ("", "rubbish", "ü", f"{grant['id']}.", grant["id"]):
+        assert zoe.post("/signup", data={**form, "invite_token": token}).status_code in (403, 422)
+    other = {**form, "email": "eve@example.com", "invite_token": asked["invite_token"]}
+    assert zoe.post("/signup", data=other).status_code in (403, 422), "it is bound to its address"
+
+    joined = zoe.post("/signup", query_string=asked, data={**form, "invite_token": asked["invite_token"]})
+    assert joined.status_code == 303 and joined.location == "/projects/shop"
+    early = zoe.get("/projects/shop")
+    assert early.status_code == 404 and "Your address is not confirmed yet" in early.text
+    with house.app.app_context():
+        db.session.execute(update(User).where(User.email == "zoe@example.com").values(email_verified=True))
+        db.session.commit()
+    assert zoe.get("/projects/shop").status_code == 200
+
+
+@pytest.mark.parametrize("over", ["taken back", "a week later"])
+def test_a_letter_whose_time_is_over_makes_no_account(
+    house: House, shipper: str, browser: Callable[[Person], FlaskClient], over: str
+) -> None:
+    admin = browser(house.ann)
+    admin.post("/admin", data={"sign_up": "invitation", "csrf_token": csrf(admin)})
+    grant = share(house, house.tom, "zoe@example.com", shipper)
+    token = asked_in(letters(house, "zoe@example.com")[0])["invite_token"]
+    body = {"name": "Zoe", "email": "zoe@example.com", "password": PASSWORD, "invite_token": token}
+    if over == "taken back":
+        house.tom.call("DELETE", f"/security/access/{grant['id']}?project_id={house.project}")
+    with time_machine.travel(timedelta(days=8 if over == "a week later" else 0), tick=True):
+        assert house.app.test_client().post("/api/v1/auth/register", json=body).status_code == 403
+
+
+class TestWithMail:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"smtp_host": "127.0.0.1", "smtp_port": 1}
+
+    def test_only_verified_people_write_to_strangers(
+        self, house: House, shipper: str, browser: Callable[[Person], FlaskClient]
+    ) -> None:
+        assert share(house, house.tom, "no@one.com", shipper, expect=403)["code"] == "EMAIL_NOT_VERIFIED"
+        house.verify(house.tom)
+        client = browser(house.tom)
+        form = {"email": "no@one.com", "role_id": shipper, "effect": "grant", "csrf_token": csrf(client)}
+        said = client.post("/projects/shop/access", data=form, follow_redirects=True).text
+        assert "Kept for no@one.com. A letter is on its way." in said
+        assert len(letters(house, "no@one.com")) == 1

@@ -68,21 +68,20 @@ def take(actor: Actor, user: User, role: Role, place: Scope) -> None:
     _written(actor, action, user, role, place)
 
 
-def invite(actor: Actor, email: str, role: Role, place: Scope) -> Guest:
-    """Give the role on one project to whoever owns an address."""
+def invite(actor: Actor, email: str, role: Role, place: Scope) -> tuple[Guest, bool]:
+    """Give the role on one project to whoever owns an address. Also tells whether it is new to this address."""
     check(actor, role, place)
     assert place.project_id is not None
     mine = select(Guest).where(Guest.email == email, Guest.role_id == role.id, Guest.project_id == place.project_id)
-    found = db.session.scalar(mine)
-    if found is None:
-        found = Guest(
-            email=email, role_id=role.id, team_id=place.team_id, project_id=place.project_id,
-            given_by_id=actor.id or None,
-        )  # fmt: skip
-        db.session.add(found)
-        db.session.flush()
-        _written(actor, "guest.added", _Whom(found.id, email, place.team_id), role, place)
-    return found
+    if (found := db.session.scalar(mine)) is not None:
+        return found, False
+    made = Guest(
+        email=email, role_id=role.id, team_id=place.team_id, project_id=place.project_id, given_by_id=actor.id or None
+    )
+    db.session.add(made)
+    db.session.flush()
+    _written(actor, "guest.added", _Whom(made.id, email, place.team_id), role, place)
+    return made, True
 
 
 def uninvite(actor: Actor, guest: Guest, role: Role, place: Scope) -> None:

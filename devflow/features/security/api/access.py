@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from devflow.core.errors import Conflict, Forbidden, NotFound
+from devflow.core.settings import Settings
 from devflow.features.security.schemas import (
     AssignIn,
     GrantIn,
@@ -15,8 +16,10 @@ from devflow.features.security.schemas import (
     WhyQuery,
 )
 from devflow.features.security.service import assigning, explaining, listing
+from devflow.features.settings import service as platform
 from devflow.web.api import ApiBlueprint, Said
 from devflow.web.identity import actor
+from devflow.web.ports import port
 
 bp = ApiBlueprint("access", __name__, url_prefix="/security")
 
@@ -57,8 +60,10 @@ def reaching(query: PlaceIn) -> list[ReachOut]:
 
 @bp.post("/access", calls=assigning.share, status=201, raises=(NotFound, Forbidden, Conflict))
 def share(body: GrantIn) -> GrantOut:
-    """Give a role in a place by e-mail address; somebody from outside the team gets it for this project only."""
-    return assigning.share(actor(), body.place, body.email, body.role_id, body.effect)
+    """Give a role in a place by e-mail address; somebody from outside the team gets it for this project only, and a
+    letter."""
+    settings = platform.current(port(Settings))
+    return assigning.share(actor(), body.place, body.email, body.role_id, body.effect, settings)
 
 
 @bp.delete("/access/<grant_id>", calls=assigning.withdraw, raises=(NotFound, Forbidden))

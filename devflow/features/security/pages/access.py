@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from devflow.core.errors import Conflict, Invalid, NotFound
+from devflow.core.errors import Conflict, Invalid, NotFound, TooMany
 from devflow.core.settings import Settings
 from devflow.features.projects import service as projects
 from devflow.features.security.schemas import GrantIn
@@ -20,6 +20,8 @@ from devflow.web.place import remembered
 from devflow.web.ports import port
 
 bp = Blueprint("access", __name__)
+_MAILED = "A letter is on its way. The role counts once the address is confirmed."
+_NOT_MAILED = "No mail server is set: tell them yourself. The role counts once the address is confirmed."
 
 
 @bp.route("/projects/<slug>/access", methods=["GET", "POST"])
@@ -65,14 +67,15 @@ def _given(place: dict[str, str], here: str) -> tuple[Any, dict[str, str], dict[
     values = request.form.to_dict()
     if request.method != "POST":
         return None, values, {}
+    settings = platform.current(port(Settings))
     try:
         data = checked(GrantIn, {"email": "", "role_id": "", **values, **place})
-        given = assigning.share(actor(), data.place, data.email, data.role_id, data.effect)
-    except (Invalid, Conflict) as error:
+        given = assigning.share(actor(), data.place, data.email, data.role_id, data.effect, settings)
+    except (Invalid, Conflict, TooMany) as error:
         return None, values, getattr(error, "fields", {}) or {"form": [error.message]}
     said = "Saved. It counts from their next request."
     if given.email:
-        said = f"Kept for {given.email}. It counts for the account with this address, once the address is verified."
+        said = f"Kept for {given.email}. " + (_MAILED if settings.smtp_host else _NOT_MAILED)
     return redirect(here, said), values, {}
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from devflow.core.access import Actor, Permission
 from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
+from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.service import administering, people
 from devflow.features.accounts.service.people import User
+from devflow.features.accounts.service.verifying import require_verified
 from devflow.features.roles.service import defining, giving, granting
 from devflow.features.roles.service.vocabulary import BUILT_IN_IDS, built_in
-from devflow.features.security.service import places
+from devflow.features.security.service import places, welcoming
 from devflow.features.security.service.listing import Grant, grant_of, grants_to, guest_of
 from devflow.features.security.service.places import Place
 from devflow.features.teams.service import finding as teams
@@ -65,10 +67,10 @@ def unassign(actor: Actor, place: Place, user_id: str, role_id: str) -> Holdings
 
 
 @use_case(Permission.ROLES_ASSIGN, on=places.find, fresh=True)
-def share(actor: Actor, place: Place, email: str, role_id: str, effect: str = "grant") -> Grant:
-    """Give a role by e-mail address: to somebody the actor knows, else to whoever owns this address.
+def share(actor: Actor, place: Place, email: str, role_id: str, effect: str, settings: Settings) -> Grant:
+    """Give a role by e-mail address: to somebody the actor knows, else to whoever owns this address, who gets a letter.
 
-    The answer does not tell whether an unknown address has an account.
+    Neither answer nor letter tells whether an unknown address has an account.
     """
     _hold(place)
     if built_in(role_id):
@@ -84,7 +86,11 @@ def share(actor: Actor, place: Place, email: str, role_id: str, effect: str = "g
     if effect == "remove":
         text = "Nothing can be taken away from somebody who does not belong here."
         raise Invalid(text, {"email": [text]})
-    return guest_of(giving.invite(actor, email, role, place.scope), role, place.name)
+    require_verified(actor, settings)
+    guest, new = giving.invite(actor, email, role, place.scope)
+    if new:
+        welcoming.write(actor, guest.id, email, role.name, place)
+    return guest_of(guest, role, place.name)
 
 
 @use_case(Permission.ROLES_ASSIGN, on=places.find, fresh=True)
