@@ -105,7 +105,9 @@ class MemberOut(Output):
     email: str
     name: str
     role: str
-    status: str
+    status: str = Field(
+        description="pending, active, removed; ended: an invitation whose sender may not give this role any more."
+    )
     invited_by: Named | None
     invited_at: Moment | None
     joined_at: Moment | None
@@ -145,7 +147,9 @@ class InvitationOut(Output):
     team: InvitedTeam
     invited_by: Inviter | None
     expires_at: Moment | None
-    status: str
+    status: str = Field(
+        description="pending, accepted, expired; ended: its sender may not give this role in the team any more."
+    )
 
 
 class TeamOut(Output):

@@ -27,9 +27,14 @@ from devflow.features.teams.rules import TITLES, check_may_give, masked
 from devflow.features.teams.schemas import InviteIn, PendingQuery
 from devflow.features.teams.service.finding import find, hold, locked
 from devflow.features.teams.service.membership import described, hold_member
+from devflow.features.teams.service.vouching import ended, vouched
 
 LIFETIME = timedelta(days=7)
-OVER = {"accepted": "This invitation has been used.", "expired": "This invitation has expired. Ask for another."}
+OVER = {
+    "accepted": "This invitation has been used.",
+    "expired": "This invitation has expired. Ask for another.",
+    "ended": "Whoever sent this invitation may not give this role in the team any more. Ask for another.",
+}
 GONE = "This invitation is not valid: it was withdrawn, or a newer one was sent."
 
 
@@ -49,7 +54,7 @@ def invite(actor: Actor, team: Team, data: InviteIn, settings: Settings) -> Invi
     member = _place_for(team, data.email)
     if member.status == "active":
         raise Conflict(f"{data.email} belongs to {team.name} already.")
-    if member.status == "pending" and member.expires_at is not None and member.expires_at > now():
+    if member.status == "pending" and _state(member) == "pending":
         raise Conflict(f"{data.email} has been invited already. Send the invitation again instead.")
     member.user_id, member.joined_at, member.removed_at = None, None, None
     member.email, member.name, member.role, member.message = data.email, data.name, data.role, data.message
@@ -114,7 +119,9 @@ def invited(email: str, token: str) -> bool:
 def _state(member: Member) -> str:
     if member.status == "active":
         return "accepted"
-    return "pending" if member.expires_at is not None and member.expires_at > now() else "expired"
+    if member.expires_at is None or member.expires_at <= now():
+        return "expired"
+    return "pending" if vouched(member) else "ended"
 
 
 @query(Permission.INVITATIONS_READ)
@@ -203,5 +210,7 @@ def for_me(actor: Actor) -> list[dict[str, Any]]:
     if not people.find(actor.id).email_verified:
         return []
     both = select(Member, Team.name).join(Team, Team.id == Member.team_id).where(*_sent_to(actor))
-    rows = db.session.execute(both.where(Member.expires_at > now(), Team.deleted_at.is_(None)))
+    rows = db.session.execute(both.where(Member.expires_at > now(), Team.deleted_at.is_(None))).all()
+    over = ended(row[0] for row in rows)
+    rows = [row for row in rows if row[0].id not in over]
     return [{"id": row[0].id, "team": row[1], "role": row[0].role, "expires_at": row[0].expires_at} for row in rows]

@@ -22,6 +22,7 @@ from devflow.features.teams.models import Member, Team
 from devflow.features.teams.rules import check_may_give
 from devflow.features.teams.schemas import MemberQuery
 from devflow.features.teams.service.finding import find, hold, locked
+from devflow.features.teams.service.vouching import ended
 
 _FIELDS = ("id", "team_id", "user_id", "email", "role", "status", "invited_at", "joined_at")
 
@@ -75,15 +76,16 @@ def described(members: Iterable[Member]) -> list[dict[str, Any]]:
     """Members as both doors show them, with the names and addresses their accounts have now."""
     rows = list(members)
     ids = {row.user_id for row in rows if row.user_id} | {row.invited_by_id for row in rows if row.invited_by_id}
-    known = people.by_ids(ids)
-    return [_described(row, known) for row in rows]
+    known, over = people.by_ids(ids), ended(rows)
+    return [_described(row, known, ended=row.id in over) for row in rows]
 
 
-def _described(row: Member, known: dict[str, Any]) -> dict[str, Any]:
+def _described(row: Member, known: dict[str, Any], *, ended: bool) -> dict[str, Any]:
     user, inviter = known.get(row.user_id or ""), known.get(row.invited_by_id or "")
     found = {name: getattr(row, name) for name in _FIELDS}
     return {
         **found,
+        "status": "ended" if ended else row.status,
         "email": user.email if user else row.email,
         "name": user.name if user else row.name,
         "expires_at": row.expires_at if row.status == "pending" else None,  # a member's place has no end
@@ -102,6 +104,8 @@ def set_role(actor: Actor, member: Member, role: str) -> Member:
     check_may_give(actor, role, member)
     _keep_an_owner(member)
     before, member.role = member.role, role
+    if member.status == "pending":
+        member.invited_by_id = actor.id or None  # whoever says what it gives vouches for it
     audit.record(actor, "member.role_changed", member, {"role": [before, role]}, name=_name(member))
     rights_changed()
     return member
