@@ -26,6 +26,14 @@ def snake(name: str) -> str:
     return _HUMP.sub(lambda match: "_" + match[1], name).lower() if _HUMP.search(name) else name
 
 
+class Lacking(ValueError):
+    """Fields of which this input needs at least one more; a check of the whole input raises it to name them."""
+
+    def __init__(self, text: str, *fields: str) -> None:
+        super().__init__(text)
+        self.fields = fields
+
+
 def written(pattern: str, says: str) -> Callable[[str], str]:
     """A check that a whole text is written like this; `says` tells a person what is accepted."""
     accepted = re.compile(pattern)

@@ -17,6 +17,7 @@ from jinja2_fragments.flask import render_block
 from pydantic import BaseModel, ValidationError
 
 from devflow.core.errors import Conflict, Invalid, NotFound, TooMany
+from devflow.core.schema import Lacking
 from devflow.core.use_case import UseCase, refusal
 from devflow.web.identity import actor
 
@@ -121,14 +122,18 @@ def field_errors(error: ValidationError) -> dict[str, list[str]]:
     """The messages of a validation, by field."""
     fields: dict[str, list[str]] = {}
     for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"]) or "_"
-        fields.setdefault(name, []).append(sentence(problem))
+        raised = problem.get("ctx", {}).get("error")
+        names = raised.fields if isinstance(raised, Lacking) else (".".join(str(part) for part in problem["loc"]),)
+        for name in names:
+            fields.setdefault(name or "_", []).append(sentence(problem))
     return fields
 
 
 _SENTENCES = {
     "missing": "Needed.",
     "string_too_short": "At least {min_length} characters.",
+    "too_short": "At least {min_length}.",
+    "too_long": "At most {max_length}.",
     "string_too_long": "At most {max_length} characters.",
     "greater_than_equal": "At least {ge}.",
     "greater_than": "More than {gt}.",

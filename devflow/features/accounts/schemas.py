@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from devflow.core.paging import ListQuery
-from devflow.core.schema import Input, Moment, Output, written
+from devflow.core.schema import Input, Lacking, Moment, Output, written
 
 _EMAIL = re.compile(r"[^@\s<>\"',;:\\()\[\]]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
@@ -33,20 +33,29 @@ UserName = Annotated[
 ]
 
 
+AVATAR = r"^https://[^\s/]+\S*$"
+AvatarAddress = Annotated[
+    str,
+    Field(max_length=2000, json_schema_extra={"pattern": AVATAR}),
+    AfterValidator(written(AVATAR, "An address that begins with https://.")),
+]
+
+
 class SignUpIn(Input):
-    name: str = Field("", max_length=255)
     full_name: str = Field("", max_length=255)
+    name: str = Field("", max_length=255, validate_default=True, description="Needed, here or as full_name.")
     email: Email
     password: Password
     username: UserName | None = None
     invite_token: str | None = Field(None, max_length=200)
 
-    @model_validator(mode="after")
-    def _one_name(self) -> SignUpIn:
-        self.name = self.full_name = self.name or self.full_name
-        if not self.name:
+    @field_validator("name")
+    @classmethod
+    def _one_name(cls, value: str, info: ValidationInfo) -> str:
+        name = value or info.data.get("full_name", "")
+        if not name:
             raise ValueError("Write your name.")
-        return self
+        return str(name)
 
 
 class LoginIn(Input):
@@ -67,7 +76,7 @@ class ConfirmIn(Input):
     @model_validator(mode="after")
     def _one_of_both(self) -> ConfirmIn:
         if not self.password and not self.code:
-            raise ValueError("Send your password or a code.")
+            raise Lacking("Send your password or a code.", "password", "code")
         return self
 
 
@@ -117,19 +126,21 @@ class DepartureOut(Output):
 
 
 class GoogleTokenIn(Input):
-    token: str = Field("", max_length=16_384)
     id_token: str = Field("", max_length=16_384)
     credential: str = Field("", max_length=16_384)
     access_token: str = Field("", max_length=16_384)
+    token: str = Field("", max_length=16_384, validate_default=True, description="Needed, by any of the four names.")
     code: str | None = Field(None, max_length=40)
     invite_token: str = Field("", max_length=200)
 
-    @model_validator(mode="after")
-    def _one_token(self) -> GoogleTokenIn:
-        self.token = self.token or self.id_token or self.credential or self.access_token
-        if not self.token:
+    @field_validator("token")
+    @classmethod
+    def _one_token(cls, value: str, info: ValidationInfo) -> str:
+        others = (info.data.get(name, "") for name in ("id_token", "credential", "access_token"))
+        token = value or next((other for other in others if other), "")
+        if not token:
             raise ValueError("Send the ID token that Google gave you, as token.")
-        return self
+        return token
 
 
 class GithubConnectIn(Input):
@@ -163,9 +174,7 @@ class ProfilePatch(Input):
     name: str | None = Field(None, min_length=1, max_length=255)
     full_name: str | None = Field(None, min_length=1, max_length=255)
     username: UserName | None = None
-    avatar_url: str | None = Field(
-        None, max_length=2000, pattern=r"^https://[^\s/]+\S*$", description="An https address; null removes it."
-    )
+    avatar_url: AvatarAddress | None = Field(None, description="An https address; null removes it.")
 
 
 class VerifyIn(Input):
@@ -189,8 +198,9 @@ class ResetIn(Input):
         self.password = self.new_password = self.password or self.new_password
         if self.token is None and self.password is None and self.email is not None:
             return self
-        if self.token is None or self.password is None:
-            raise ValueError("Send token and password, or the e-mail address alone.")
+        lacking = [name for name in ("token", "password") if getattr(self, name) is None]
+        if lacking:
+            raise Lacking("Send token and password, or the e-mail address alone.", *lacking)
         return self
 
 
@@ -242,7 +252,7 @@ class LinkSentOut(Output):
 
 
 class PreferencesPatch(Input):
-    theme: str | None = Field(None, pattern="^(light|dark|system)$")
+    theme: Literal["light", "dark", "system"] | None = None
     email_notifications: bool | None = None
     deployment_success_notifications: bool | None = None
     deployment_failure_notifications: bool | None = None

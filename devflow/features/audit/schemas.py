@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from devflow.core.paging import CursorQuery, ListQuery
-from devflow.core.schema import Moment, Output
+from devflow.core.schema import Moment, Output, snake
 
 SEARCHED = 20_000
 """Entries a search looks through for one page; where it stopped, the next page goes on."""
@@ -67,7 +67,7 @@ class PeriodQuery(ListQuery):
     def _same_dates(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        data = {_SAME_DATES.get(name, name): value for name, value in data.items()}
+        data = {_SAME_DATES.get(name, name): value for name, value in ((snake(key), data[key]) for key in data)}
         day = data.get("to_date")
         if isinstance(day, str) and len(day.strip()) == 10:
             data["to_date"] = f"{day.strip()}T{time.max.isoformat()}"

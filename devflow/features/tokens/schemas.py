@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_validator, model_validator
 
 from devflow.core.access import SCOPES, Permission
 from devflow.core.paging import ListQuery
@@ -43,8 +43,8 @@ Name = Annotated[str, Field(max_length=120), AfterValidator(_one_line)]
 
 
 class TokenIn(Input):
-    name: Name = Field("", description="What uses it; `token_name` is understood too.")
     token_name: Name = ""
+    name: Name = Field("", description="What uses it; `token_name` is understood too.")
     scopes: Scopes = Field(
         ["read"], description="read, write, deploy, admin, or single permissions such as projects:read."
     )
@@ -74,12 +74,15 @@ def _only_permissions(data: Any) -> bool:
 class OwnTokenIn(TokenIn):
     """A token for oneself; it needs a name."""
 
-    @model_validator(mode="after")
-    def _named(self) -> OwnTokenIn:
-        self.name = self.name or self.token_name
-        if not self.name:
+    name: Name = Field("", validate_default=True, description="What uses it; `token_name` is understood too.")
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, value: str, info: ValidationInfo) -> str:
+        name = value or info.data.get("token_name", "")
+        if not name:
             raise ValueError("Write a name.")
-        return self
+        return str(name)
 
 
 class PasswordTokenIn(TokenIn):
@@ -129,12 +132,19 @@ class TokenQuery(ListQuery):
     active: bool | None = Field(None, description="Only those that work, or only those that do not.")
 
 
+PERIODS = {"hour": 1, "day": 1, "week": 7, "month": 30}
+"""Uses are counted by the day, so an hour shows the day it is in."""
+
+
 class UsageQuery(Input):
-    period: Literal["7d", "30d", "90d"] = "30d"
+    period: str = Field(
+        "30d", pattern=r"^(hour|day|week|month|[1-9]d|[1-8][0-9]d|90d)$",
+        description="hour, day, week, month, or days such as 7d; at most 90d.",
+    )  # fmt: skip
 
     @property
     def days(self) -> int:
-        return int(self.period[:-1])
+        return PERIODS.get(self.period) or int(self.period[:-1])
 
 
 class TokenOut(Output):

@@ -40,6 +40,30 @@ def test_rubbish_is_refused(app: Flask, body: dict[str, Any]) -> None:
     assert app.test_client().post("/api/v1/auth/signup", json=body).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("/auth/register", {}, {"name", "email", "password"}),
+        ("/auth/signup", {"full_name": " ", "email": "b@example.com", "password": PASSWORD}, {"name"}),
+        ("/auth/google", {}, {"token"}),
+        ("/auth/reset-password", {}, {"token", "password"}),
+        ("/auth/reset-password", {"token": "x"}, {"password"}),
+        ("/auth/confirm", {}, {"password", "code"}),
+        ("/dev/tokens", {"scopes": ["nothing"]}, {"name", "scopes.0"}),
+        ("/dev/tokens", {"name": "ci", "scopes": []}, {"scopes"}),
+        ("/user/preferences", {"theme": "blue"}, {"theme"}),
+        ("/user/profile", {"avatar_url": "http://example.com/a.png"}, {"avatar_url"}),
+    ],
+)
+def test_every_field_that_is_lacking_or_wrong_is_named(
+    ann: Person, path: str, body: dict[str, Any], named: set[str]
+) -> None:
+    error = ann.call("PUT" if path.startswith("/user/") else "POST", path, 422, **body)
+    errors = error["details"]["errors"]
+    assert {one["field"] for one in errors} == named
+    assert not any("List should" in one["message"] or "not written as" in one["message"] for one in errors)
+
+
 def test_one_address_is_one_account_however_it_is_spelt(app: Flask, ann: Person) -> None:
     again = {"name": "Ann", "email": " ANN@Example.com ", "password": PASSWORD}
     answer = app.test_client().post("/api/v1/auth/register", json=again)

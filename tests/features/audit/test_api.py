@@ -81,7 +81,10 @@ def test_a_day_means_all_of_it_in_every_name_of_the_pair(app: Flask, ann: Person
         def found(**asked: str) -> int:
             return len(reading.search(SYSTEM, AuditQuery.model_validate({**mine, **asked})).items)
 
-        for start, end in (("from_date", "to_date"), ("start_date", "end_date"), ("since", "until")):
+        for start, end in (
+            ("from_date", "to_date"), ("start_date", "end_date"), ("since", "until"), ("fromDate", "toDate"),
+            ("startDate", "endDate"),
+        ):  # fmt: skip
             assert found(**{start: f"{late:%Y-%m-%d}", end: f"{late:%Y-%m-%d}"}) == 1
             assert found(**{start: f"{late + timedelta(days=1):%Y-%m-%d}"}) == 0
             assert found(**{end: f"{late - timedelta(days=1):%Y-%m-%d}"}) == 0
