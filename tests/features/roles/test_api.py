@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from devflow.core.access import DESCRIPTIONS, GRANTABLE, OPEN, SYSTEM_ROLES, TEAM_RIGHTS, Permission
-from tests.conftest import Person
+from tests.conftest import Person, csrf
 
 P = Permission
 
@@ -24,7 +25,8 @@ def role(ann: Person) -> Callable[..., Any]:
     """Make a role: `role("Shipper", "deployments:create")`."""
 
     def make(name: str, *permissions: str) -> Any:
-        return ann.call("POST", "/security/roles", 201, name=name, permissions=list(permissions))
+        held = {"permissions": list(permissions)} if permissions else {}
+        return ann.call("POST", "/security/roles", 201, name=name, **held)
 
     return make
 
@@ -102,11 +104,24 @@ def test_roles_are_found_by_name(ann: Person, role: Callable[..., Any]) -> None:
         {"name": "ok", "permissions": ["sessions:create"]},
         {"name": "ok", "permissions": "audit:read"},
         {"name": "ok", "permissions": [None]},
+        {"name": "ok", "permissions": []},
         {"name": "ok", "description": "x" * 501},
     ],
 )
 def test_rubbish_is_refused(ann: Person, body: dict[str, Any]) -> None:
     assert ann.call("POST", "/security/roles", 422, **body)["code"] == "VALIDATION_ERROR"
+
+
+def test_a_role_that_allows_nothing_is_refused_with_a_sentence(
+    ann: Person, browser: Callable[[Person], FlaskClient]
+) -> None:
+    said = "A role has to allow something. Choose at least one permission."
+    errors = ann.call("POST", "/security/roles", 422, name="Idler", permissions=[])["details"]["errors"]
+    assert errors == [{"field": "permissions", "message": said}]
+    client = browser(ann)
+    refused = client.post("/admin/roles/new", data={"csrf_token": csrf(client), "name": "Idler"})
+    assert refused.status_code == 422 and said in refused.text and 'value="Idler"' in refused.text
+    assert ann.call("GET", "/security/roles?search=idler") == []
 
 
 @pytest.mark.parametrize("name", ["shipper", "Shipper", "ADMIN", "user"])

@@ -29,7 +29,8 @@ class House:
     other_project: str
 
     def role(self, name: str, *permissions: str) -> str:
-        made = self.ann.call("POST", "/security/roles", 201, name=name, permissions=list(permissions))
+        held = {"permissions": list(permissions)} if permissions else {}
+        made = self.ann.call("POST", "/security/roles", 201, name=name, **held)
         return str(made["id"])
 
     def give(self, by: Person, whom: Person, role_id: str, expect: int = 200, **place: Any) -> Any:

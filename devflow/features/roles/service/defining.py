@@ -10,7 +10,7 @@ from sqlalchemy import distinct, func, or_, select
 from devflow.core.access import EVERYWHERE, GRANTABLE, TEAM_RIGHTS, Actor, Permission
 from devflow.core.db import db
 from devflow.core.epoch import rights_changed
-from devflow.core.errors import Conflict, Forbidden, NotFound
+from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
 from devflow.core.paging import COUNT_CAP, Page, count_up_to
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.service import administering
@@ -99,7 +99,11 @@ def locked(role_id: str) -> Role:
 
 @use_case(Permission.ROLES_MANAGE, fresh=True)
 def create(actor: Actor, data: RoleIn) -> RoleView:
-    """Define a role. Nobody defines one that holds more than they do."""
+    """Define a role. Nobody defines one that holds more than they do, and none is said to allow nothing: a program may
+    leave its permissions for later, though."""
+    if not data.permissions and "permissions" in data.model_fields_set:
+        text = "A role has to allow something. Choose at least one permission."
+        raise Invalid(text, {"permissions": [text]})
     rules.check_held(actor, known(data.permissions), EVERYWHERE)
     _check_name(data.name)
     role = Role(name=data.name, description=data.description, permissions=data.permissions)
