@@ -124,11 +124,6 @@ class Counter:
         if self._shared is not None and not self._shared.storage.check():
             raise Unavailable("Redis does not answer.")
 
-    @property
-    def is_shared(self) -> bool:
-        """Do several processes count together?"""
-        return self._shared is not None
-
 
 def counter() -> Counter:
     """The counter of the current app."""

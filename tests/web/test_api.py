@@ -214,7 +214,7 @@ def test_health_says_what_it_has_checked(app: Flask) -> None:
     ready = client.get("/health/ready").get_json()["data"]
     assert ready["status"] == "ready" and ready["checks"]["database"]["latency_ms"] >= 0
     assert {name: check["status"] for name, check in ready["checks"].items()} == dict.fromkeys(
-        ("database", "queue", "logs"), "ok"
+        ("database", "queue", "logs", "cache"), "ok"
     )
     assert {client.get(p).status_code for p in ("/health", "/api/health", "/api/v1/health/live")} == {200}
 

@@ -312,19 +312,18 @@ class RegisteredOut(UserOut):
     confirmation_sent: bool
     access_token: str
     refresh_token: str
-    token_type: str
+    token_type: str = "bearer"
     expires_in: int
     user: UserOut
 
-    @model_validator(mode="before")
     @classmethod
-    def _from_tokens(cls, tokens: Any) -> Any:
-        user = UserOut.model_validate(tokens.user).model_dump()
-        return {
-            **user, "user": user, "user_id": user["id"], "confirmation_sent": not user["is_verified"],
-            "access_token": tokens.access_token, "refresh_token": tokens.refresh_token,
-            "token_type": "bearer", "expires_in": tokens.expires_in,
-        }  # fmt: skip
+    def of(cls, made: Any, *, mail_works: bool) -> RegisteredOut:
+        """A new account with its tokens; a letter that nobody could send was not sent."""
+        user = UserOut.model_validate(made.user)
+        return cls(
+            **user.model_dump(), user=user, user_id=user.id, confirmation_sent=mail_works and not user.is_verified,
+            access_token=made.access_token, refresh_token=made.refresh_token, expires_in=made.expires_in,
+        )  # fmt: skip
 
 
 class SessionOut(Output):

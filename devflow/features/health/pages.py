@@ -74,9 +74,12 @@ class InfoOut(Output):
 
 
 @_everywhere("/health")
-@described("health", HealthOut, (400,))
+@described("health", HealthOut, (400, 503))
 def health() -> Response:
-    """The service with its version."""
+    """The service with its version; 503 when something it cannot do without does not answer."""
+    checks = _checks.run(_needed())
+    if not _good(checks):
+        return _refused("unhealthy", "healthy", checks)
     return success(
         {
             "status": "healthy",
@@ -100,11 +103,22 @@ def live() -> Response:
 def ready() -> Response:
     """Database, queue, logs and cache answer within two seconds; 503 when one does not."""
     checks = _checks.run(_needed())
-    down = [name for name, check in checks.items() if check["status"] != "ok"]
-    if down:
-        sentence = f"DevFlow is not ready: no answer from {' and '.join(down)}."
-        return failure(503, "SERVICE_UNAVAILABLE", sentence, {"status": "not_ready", "checks": checks})
+    if not _good(checks):
+        return _refused("not_ready", "ready", checks)
     return success({"status": "ready", "checks": checks, "timestamp": iso(now())})
+
+
+Found = dict[str, dict[str, Any]]
+
+
+def _good(checks: Found) -> bool:
+    return all(check["status"] == "ok" for check in checks.values())
+
+
+def _refused(status: str, wanted: str, checks: Found) -> Response:
+    down = [name for name, check in checks.items() if check["status"] != "ok"]
+    sentence = f"DevFlow is not {wanted}: no answer from {' and '.join(down)}."
+    return failure(503, "SERVICE_UNAVAILABLE", sentence, {"status": status, "checks": checks})
 
 
 def _needed() -> dict[str, Check]:
@@ -116,14 +130,12 @@ def _needed() -> dict[str, Check]:
         with app.app_context(), db.engine.connect() as connection:
             connection.execute(text("select 1"))
 
-    needed: dict[str, Check] = {
+    return {
         "database": database,
         "queue": queues.ping,
         "logs": lambda: logs.last_seq("health"),
+        "cache": counter.ping,
     }
-    if counter.is_shared:
-        needed["cache"] = counter.ping
-    return needed
 
 
 @bp.get("/api/v1/info", endpoint="info_v1")

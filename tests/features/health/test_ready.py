@@ -85,6 +85,8 @@ def test_a_database_that_hangs_makes_it_unready_within_two_seconds(tmp_path: Pat
         error = answer.get_json()["error"]
         assert error["code"] == "SERVICE_UNAVAILABLE" and "database" in error["message"]
         assert error["details"]["checks"]["database"]["error"] == "Timeout"
+        whole = client.get("/health")
+        assert whole.status_code == 503 and "database" in whole.get_json()["error"]["message"]
         assert client.get("/health/live").status_code == 200
     finally:
         for pid in stopped:

@@ -42,7 +42,7 @@ def register(body: SignUpIn) -> RegisteredOut:
     made = entering.register(anybody(), body, port(entering.Keys), settings.sign_up)
     if visitor() is None and asked_from_here():
         sign_in(made.session.id, Actor(made.user.id, made.user.name, made.user.email), remember=False)
-    return made
+    return RegisteredOut.of(made, mail_works=bool(settings.smtp_host))
 
 
 bp.alias("/auth/signup", "register")

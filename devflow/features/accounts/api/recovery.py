@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from devflow.core.errors import Conflict, Invalid, TooMany, Unauthenticated
+from devflow.core.settings import Settings
 from devflow.features.accounts.schemas import (
     ConfirmationOut,
     ForgotIn,
@@ -23,6 +24,12 @@ from devflow.web.ports import port
 
 bp = ApiBlueprint("recovery", __name__)
 ON_ITS_WAY = "If an account has this address, a mail with a link is on its way"
+KEPT = "No mail server is set here. If an account has this address, an administrator can pass its link on"
+KEPT_HERE = "No mail server is set here, so an administrator has to pass the link on"
+
+
+def _mail_works() -> bool:
+    return bool(port(Settings).smtp_host)
 
 
 @bp.post("/auth/verify-email", calls=verifying.verify, raises=(Invalid,))
@@ -40,7 +47,8 @@ bp.alias("/auth/confirm-email", "verify_email")
 def resend_verification() -> ConfirmationOut:
     """Mail the link that confirms your address once more; the earlier one dies."""
     verifying.resend(actor())
-    return Said({"confirmation_sent": True}, "Verification email sent")
+    sent = _mail_works()
+    return Said({"confirmation_sent": sent}, "Verification email sent" if sent else KEPT_HERE)
 
 
 @bp.post("/auth/forgot-password", calls=passwords.forgot, raises=(Invalid,))
@@ -48,7 +56,8 @@ def resend_verification() -> ConfirmationOut:
 def forgot_password(body: ForgotIn) -> LinkSentOut:
     """Ask for a link to a new password; the answer is the same whether or not the address is known."""
     passwords.forgot(anybody(), body.email)
-    return Said({"email_sent": True}, ON_ITS_WAY)
+    sent = _mail_works()
+    return Said({"email_sent": sent}, ON_ITS_WAY if sent else KEPT)
 
 
 @bp.post("/auth/reset-password", calls=passwords.reset, raises=(Invalid,))
@@ -57,7 +66,8 @@ def reset_password(body: ResetIn) -> LinkSentOut | None:
     """Set a new password by the token of the mailed link and end every session; an address alone asks for the link."""
     if body.email is not None and body.token is None:
         passwords.forgot(anybody(), body.email)
-        return Said({"email_sent": True}, "Password reset email sent")
+        sent = _mail_works()
+        return Said({"email_sent": sent}, "Password reset email sent" if sent else KEPT)
     passwords.reset(anybody(), body.token or "", body.password or "", port(entering.Keys).cost)
     return Said(None, "Password changed. Sign in with the new one")
 
