@@ -8,13 +8,12 @@ from datetime import datetime
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
 from devflow.core.db import db
-from devflow.core.errors import Forbidden, NotFound, Unauthenticated
+from devflow.core.errors import Forbidden, NotFound
 from devflow.core.use_case import query, use_case
-from devflow.features.accounts import rules
 from devflow.features.accounts.models import LoginSession
 from devflow.features.accounts.schemas import ConfirmIn
 from devflow.features.accounts.service import factors, guarding
-from devflow.features.accounts.service.guarding import Guard
+from devflow.features.accounts.service.guarding import Guard, Known
 from devflow.features.accounts.service.people import find
 from devflow.features.audit import service as audit
 
@@ -53,13 +52,7 @@ def confirm(actor: Actor, data: ConfirmIn, guard: Guard) -> datetime:
 def check_password(actor: Actor, password: str, guard: Guard) -> None:
     """Raises Unauthenticated unless this is the actor's password, TooMany after too many tries."""
     user = find(actor.id)
-    email, password_hash = user.email, user.password_hash
-    db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
-    guarding.admit(actor, guard, email, actor.id)
-    if not rules.password_fits(password, password_hash):
-        guarding.failed(actor, email)
-        raise Unauthenticated(WRONG, code="AUTHENTICATION_FAILED")
-    guarding.forgive(actor, guard, email, actor.id)
+    guarding.check_password(actor, guard, Known(user.email, user.id, user.password_hash), password, WRONG)
 
 
 @use_case(Permission.ACCOUNT_MANAGE)

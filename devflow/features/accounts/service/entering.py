@@ -24,7 +24,7 @@ from devflow.features.accounts.events import AccountCreated
 from devflow.features.accounts.models import LoginSession, Preferences, User
 from devflow.features.accounts.schemas import LoginIn, SignUpIn
 from devflow.features.accounts.service import factors, guarding, verifying
-from devflow.features.accounts.service.guarding import Guard
+from devflow.features.accounts.service.guarding import Guard, Known
 from devflow.features.accounts.service.people import by_email, find, free_username, has_accounts
 from devflow.features.audit import service as audit
 
@@ -197,14 +197,8 @@ def prove(actor: Actor, email: str, password: str, code: str | None, guard: Guar
 def _by_password(actor: Actor, typed: str, password: str, guard: Guard) -> User:
     key = guarding.spelling(typed)
     known_by = select(User.id, User.password_hash).where((User.email == key) | (func.lower(User.username) == key))
-    user_id, password_hash = db.session.execute(known_by).first() or (None, None)
-    db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
-    guarding.admit(actor, guard, typed, user_id)
-    if not rules.password_fits(password, password_hash) or user_id is None:
-        guarding.failed(actor, typed)
-        raise Unauthenticated(WRONG, code="AUTHENTICATION_FAILED")
-    guarding.forgive(actor, guard, typed, user_id)
-    user = find(user_id)
+    account = Known(typed, *(db.session.execute(known_by).first() or (None, None)))
+    user = find(guarding.check_password(actor, guard, account, password, WRONG))
     if not user.is_active:
         guarding.failed(actor, typed, 403)
         raise Forbidden(OFF)

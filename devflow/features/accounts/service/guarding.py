@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from devflow.core.access import Actor
 from devflow.core.addresses import network_of
 from devflow.core.crypto import digest
-from devflow.core.errors import TooMany
+from devflow.core.db import db
+from devflow.core.errors import TooMany, Unauthenticated
 from devflow.core.ids import new_id
+from devflow.features.accounts import rules
 from devflow.features.audit import service as audit
 from devflow.ports.tries import Tries
 
@@ -57,6 +59,27 @@ def _mark(nonce: str, user_id: str) -> str:
 def spelling(typed: str) -> str:
     """What somebody typed as their address or user name, as accounts write it."""
     return unicodedata.normalize("NFKC", typed).strip().lower()
+
+
+@dataclass(frozen=True)
+class Known:
+    """The account a password is tried at; without id and hash there is none, which takes as long."""
+
+    typed: str
+    user_id: str | None
+    password_hash: str | None
+
+
+def check_password(actor: Actor, guard: Guard, known: Known, password: str, wrong: str) -> str:
+    """The id of the account whose password this is. The one way to compare: every try counts, every refusal is in the
+    ledger. Raises Unauthenticated with `wrong`, TooMany after too many tries."""
+    db.session.rollback()  # comparing is slow on purpose: nobody may wait for it
+    admit(actor, guard, known.typed, known.user_id)
+    if not rules.password_fits(password, known.password_hash) or known.user_id is None:
+        failed(actor, known.typed)
+        raise Unauthenticated(wrong, code="AUTHENTICATION_FAILED")
+    forgive(actor, guard, known.typed, known.user_id)
+    return known.user_id
 
 
 Counter = tuple[str, int, int]
