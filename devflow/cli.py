@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -17,12 +18,14 @@ from devflow.core import settings_doc
 from devflow.core.access import SYSTEM, anonymous
 from devflow.core.errors import DomainError, Unavailable
 from devflow.core.ids import new_id
-from devflow.core.settings import load
+from devflow.core.settings import Settings, load
 from devflow.demo import run_demo
 from devflow.features.accounts.schemas import SignUpIn
 from devflow.features.accounts.service import administering, entering
+from devflow.features.audit import tasks as audit
+from devflow.features.audit.rules.faults import Verdict, mend
 from devflow.features.audit.schemas import AuditQuery
-from devflow.features.audit.service import chain, exporting
+from devflow.features.audit.service import archiving, chain, exporting, sealed
 from devflow.features.deployments.pipeline import keeping
 from devflow.features.deployments.rules.plan import installation_of
 from devflow.ports.doctor import Doctor
@@ -157,20 +160,56 @@ def audit_head() -> None:
 
 @ledger.command("verify")
 @click.option("--expect", "heads", multiple=True, metavar="NUMBER:HASH", help="A head noted down before.")
-@click.option("--file", "export", type=click.File(encoding="utf-8"), help="Verify an export instead of the database.")
-def verify_audit(heads: tuple[str, ...], export: IO[str] | None) -> None:
+@click.option(
+    "--archives",
+    is_flag=False,
+    flag_value="",
+    metavar="[FOLDER]",
+    help="Read every sealed file too, in the data folder or this one; all of them must be there.",
+)
+@click.option("--file", "export", type=click.File("rb"), help="Verify an export or sealed file instead.")
+def verify_audit(heads: tuple[str, ...], archives: str | None, export: IO[bytes] | None) -> None:
     """Check every link of the chain; names the first broken one and exits with 1."""
     with create_app().app_context():
-        verdict = chain.verify_lines(export) if export else chain.verify([chain.parsed_head(text) for text in heads])
+        folder = Path(archives) if archives else audit.folder_of(port(Settings))
+        verdict = (
+            sealed.verify_lines(sealed.lines(export))
+            if export
+            else chain.verify([chain.parsed_head(text) for text in heads], folder=folder, reading=archives is not None)
+        )
+    sys.exit(_told(verdict, folder, archives is not None))
+
+
+def _told(verdict: Verdict, folder: Path, demanded: bool) -> int:
+    """Print what a check has found; what the program ends with."""
     click.echo(f"{verdict.checked:,} entries checked in {verdict.seconds:.1f} s.")
     if verdict.older:
         click.echo(f"{verdict.older:,} entries are older than the chain; nothing vouches for them.")
     if verdict.left_out:
         click.echo(f"{verdict.left_out:,} numbers between the first and the last are not in this file.")
+    if verdict.archived:
+        how = "every link of each" if demanded else "the checksum of each; --archives reads every link"
+        click.echo(f"{verdict.archived:,} entries are in sealed files; {verdict.files:,} of these checked ({how}).")
+    for name in verdict.absent:
+        click.echo(f"{click.style('MISSING' if demanded else 'missing', fg='yellow')}: {name} is not in {folder}.")
     if verdict.fault:
         click.echo(f"{click.style('BROKEN', fg='red')}: {verdict.fault.says}")
-        sys.exit(1)
+        click.echo(mend(verdict.fault.kind))
+        return 1
     click.echo(f"{click.style('Whole', fg='green')}, up to {verdict.number}:{verdict.hash}")
+    return 1 if verdict.absent and demanded else 0
+
+
+@ledger.command("archive")
+def archive_audit() -> None:
+    """Move entries older than AUDIT_RETENTION_DAYS to sealed files now; the worker does it once a day."""
+    settings = load()
+    if not settings.audit_retention_days:
+        raise click.ClickException("AUDIT_RETENTION_DAYS is 0: entries stay in the database for ever.")
+    with create_app().app_context():
+        folder = audit.folder_of(settings)
+        left = archiving.archive(folder, settings.audit_retention_days)
+    click.echo(f"{left:,} entries moved to {folder}." if left else "No entry is old enough.")
 
 
 @ledger.command("export")

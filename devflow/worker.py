@@ -25,6 +25,7 @@ from devflow.core.errors import DomainError
 from devflow.core.jobs import Jobs
 from devflow.core.settings import Settings
 from devflow.features.accounts.service import entering, mailed, pictures
+from devflow.features.audit import tasks as audit
 from devflow.features.deployments import tasks
 from devflow.features.deployments.rules.plan import PROJECT
 from devflow.features.mail import service as mail
@@ -157,6 +158,7 @@ def _tidy() -> None:
     tokens.remind()
     tokens.forget_old()
     port(Jobs).forget_old()
+    audit.plan()
     settings = port(Settings)
     pictures.forget_strays(settings.folder / "avatars", time.time() - 3600)
     port(Engine).prune_build_cache(settings.build_cache_size * 1024 * 1024)

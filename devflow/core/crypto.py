@@ -32,14 +32,15 @@ class Vault:
 
 
 _vault: Vault | None = None
-_audit_key = b""
+_audit_keys: tuple[bytes, ...] = (b"",)
 _token_key = ""
 
 
 def use(keys: str, *, audit_key: str, token_key: str) -> None:
-    """Set the keys of this process; called once when the app is made."""
-    global _vault, _audit_key, _token_key
-    _vault, _audit_key, _token_key = Vault(keys), audit_key.encode(), token_key
+    """Set the keys of this process; called once when the app is made. `audit_key`: newest first, as ENCRYPTION_KEYS."""
+    global _vault, _audit_keys, _token_key
+    _vault, _token_key = Vault(keys), token_key
+    _audit_keys = tuple(key.strip().encode() for key in audit_key.split(",") if key.strip()) or (b"",)
 
 
 def vault() -> Vault:
@@ -55,5 +56,24 @@ def digest(text: str, key: str | None = None) -> str:
 
 
 def link(previous: str, text: str) -> str:
-    """The next link of a chain: whoever lacks AUDIT_KEY cannot forge it, and every link vouches for all before it."""
-    return hmac.new(_audit_key, f"{previous}\n{text}".encode(), hashlib.sha256).hexdigest()
+    """The next link of a chain: whoever lacks AUDIT_KEY cannot forge it, and every link vouches for all before it.
+
+    A word in place of the link before makes it the signature of something that stands in no chain.
+    """
+    return hmac.digest(_audit_keys[0], f"{previous}\n{text}".encode(), "sha256").hex()
+
+
+class Links:
+    """Checks links in the order in which they were made: after the first of a newer key none of an older one counts."""
+
+    def __init__(self) -> None:
+        self._keys = list(reversed(_audit_keys))
+
+    def fit(self, previous: str, text: str, value: str) -> bool:
+        """Is `value` what `link(previous, text)` gave when it was made?"""
+        message = f"{previous}\n{text}".encode()
+        for at, key in enumerate(self._keys):
+            if hmac.digest(key, message, "sha256").hex() == value:
+                del self._keys[:at]
+                return True
+        return False

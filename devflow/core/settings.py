@@ -76,7 +76,13 @@ class Settings(BaseSettings):
         3600, ge=30, description="After this long, dangerous acts ask for password or code once more."
     )
     token_max_days: int = Field(365, ge=1, description="Longest life of an API token, in days.")
-    audit_key: SecretStr = Field(SecretStr(""), description="Seals the chain of the audit. Empty: made once and kept.")
+    audit_key: SecretStr = Field(
+        SecretStr(""),
+        description="Seals the chain of the audit; earlier keys behind it, with commas. Empty: made once, kept.",
+    )
+    audit_retention_days: int = Field(
+        0, ge=0, le=36_500, description="After so many days entries of the audit move to sealed files. 0: never."
+    )
     sign_up: Literal["open", "invitation", "closed"] = Field(
         "open", description="Who may create an account after the first one."
     )

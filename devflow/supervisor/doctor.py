@@ -17,6 +17,7 @@ import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import docker
@@ -24,7 +25,7 @@ import redis
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from docker.errors import DockerException
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,6 +37,8 @@ from devflow.supervisor.services import ROOT, answers
 
 _TIMEOUT = 5
 _MB = 1024 * 1024
+_AUDIT_LATE = timedelta(hours=26)
+"""As long as the whole chain may take on a slow day, and then some."""
 _GIT_PINS = (2, 37)
 """The first git that takes http.curloptResolve."""
 
@@ -59,6 +62,7 @@ def checks(settings: Settings) -> list[Check]:
         ("Docker engine", _engine),
         ("Ports", _ports),
         ("Database", _database),
+        ("Audit", _audit),
         ("Queue", _queue),
         ("Edge", _edge),
         ("Domain", _domain),
@@ -184,6 +188,33 @@ def _database(settings: Settings) -> list[Check]:
         mend = "Run `devflow up`, which brings it up to date, after a backup."
         return [Check("Database", "warn", f"{shown} has the tables of another version.", mend)]
     return [Check("Database", "ok", f"{shown} answers and is up to date.")]
+
+
+def _audit(settings: Settings) -> list[Check]:
+    """What the worker's checks of the chain have found; reading every entry would take too long here."""
+    url = make_url(settings.store_url)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        return []
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            asked = "select number, checked_at, fault, fault_number from audit_checks"
+            found = connection.execute(text(asked)).one_or_none()
+    except SQLAlchemyError:
+        return []  # the examination of the database says why
+    finally:
+        engine.dispose()
+    if found is None:
+        return [Check("Audit", "ok", "Its chain was not checked yet; the worker does that every hour.")]
+    at = found.checked_at if isinstance(found.checked_at, datetime) else datetime.fromisoformat(found.checked_at)
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if found.fault:
+        mend = "Look at the page Admin, Audit, or run `devflow audit verify`."
+        return [Check("Audit", "fail", f"Its chain is broken: {found.fault}", mend)]
+    says = f"Its chain was whole up to entry {found.number:,} on {at:%Y-%m-%d %H:%M} UTC."
+    if datetime.now(UTC) - at > _AUDIT_LATE:
+        return [Check("Audit", "warn", says, "The worker checks it every hour: is it running?")]
+    return [Check("Audit", "ok", says)]
 
 
 def _queue(settings: Settings) -> list[Check]:

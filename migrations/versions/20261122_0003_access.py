@@ -17,23 +17,60 @@ branch_labels = None
 depends_on = None
 
 LONG_AGO = '1970-01-01 00:00:00+00:00'
+FOLLOWS = (
+    "new.first_number = coalesce((select max(last_number) from audit_archives) + 1, {first}) "
+    "and new.last_number >= new.first_number and new.entries > 0 and ("
+    "(new.last_number = 0 and new.entries = (select count(*) from audit_logs where number is null)) or "
+    "(new.entries = new.last_number - new.first_number + 1 and new.entries = (select count(*) from audit_logs "
+    "where number between new.first_number and new.last_number) and exists (select 1 from audit_logs "
+    "where number = new.last_number and hash = new.hash and created_at < {yesterday})))"
+)
 GUARDS = {
-    'sqlite': tuple(
-        f"create trigger audit_logs_no_{verb} before {verb} on audit_logs "
-        "begin select raise(abort, 'the audit can only be added to'); end"
-        for verb in ('update', 'delete')
+    'sqlite': (
+        "create trigger audit_logs_no_update before update on audit_logs "
+        "begin select raise(abort, 'the audit can only be added to'); end",
+        "create trigger audit_logs_no_delete before delete on audit_logs when not coalesce("
+        "(select first_number from audit_archives where last_number >= coalesce(old.number, 0) "
+        "order by last_number limit 1) <= coalesce(old.number, 0), 0) "
+        "begin select raise(abort, 'the audit can only be added to'); end",
+        "create trigger audit_archives_follow before insert on audit_archives when not coalesce(("
+        + FOLLOWS.format(first="min(new.first_number, 1)", yesterday="datetime('now', '-1 day')")
+        + "), 0) begin select raise(abort, 'the archive does not follow the one before'); end",
+        *(
+            f"create trigger audit_archives_no_{verb} before {verb} on audit_archives "
+            "begin select raise(abort, 'the audit can only be added to'); end"
+            for verb in ('update', 'delete')
+        ),
     ),
     'postgresql': (
         "create or replace function audit_logs_keep() returns trigger language plpgsql as "
-        "$$ begin raise exception 'the audit can only be added to'; end $$",
-        "create trigger audit_logs_append_only before update or delete or truncate on audit_logs "
+        "$$ begin if tg_op = 'DELETE' and tg_level = 'ROW' then "
+        "if (select first_number from audit_archives where last_number >= coalesce(old.number, 0) "
+        "order by last_number limit 1) <= coalesce(old.number, 0) then return old; end if; end if; "
+        "raise exception 'the audit can only be added to'; end $$",
+        "create trigger audit_logs_append_only before update or truncate on audit_logs "
         "for each statement execute function audit_logs_keep()",
+        "create trigger audit_logs_no_delete before delete on audit_logs "
+        "for each row execute function audit_logs_keep()",
+        "create or replace function audit_archives_follow() returns trigger language plpgsql as $$ begin if coalesce("
+        + FOLLOWS.format(first="least(new.first_number, 1)", yesterday="now() - interval '1 day'")
+        + ", false) then return new; end if; raise exception 'the archive does not follow the one before'; end $$",
+        "create trigger audit_archives_follow before insert on audit_archives "
+        "for each row execute function audit_archives_follow()",
+        "create or replace function audit_archives_keep() returns trigger language plpgsql as "
+        "$$ begin raise exception 'the audit can only be added to'; end $$",
+        "create trigger audit_archives_append_only before update or delete or truncate on audit_archives "
+        "for each statement execute function audit_archives_keep()",
     ),
 }
 UNGUARD = {
-    'sqlite': ('drop trigger if exists audit_logs_no_update', 'drop trigger if exists audit_logs_no_delete'),
+    'sqlite': ('drop trigger if exists audit_logs_no_update', 'drop trigger if exists audit_logs_no_delete',
+               'drop trigger if exists audit_archives_follow'),
     'postgresql': ('drop trigger if exists audit_logs_append_only on audit_logs',
-                   'drop function if exists audit_logs_keep()'),
+                   'drop trigger if exists audit_logs_no_delete on audit_logs',
+                   'drop function if exists audit_logs_keep()',
+                   'drop function if exists audit_archives_follow() cascade',
+                   'drop function if exists audit_archives_keep() cascade'),
 }
 
 
@@ -51,6 +88,36 @@ def upgrade() -> None:
     sa.Column('number', sa.BigInteger(), nullable=False),
     sa.Column('hash', sa.String(length=64), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_head'))
+    )
+    op.create_table('audit_archives',
+    sa.Column('last_number', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('first_number', sa.BigInteger(), nullable=False),
+    sa.Column('entries', sa.Integer(), nullable=False),
+    sa.Column('previous_hash', sa.String(length=64), nullable=False),
+    sa.Column('hash', sa.String(length=64), nullable=False),
+    sa.Column('file', sa.String(length=120), nullable=False),
+    sa.Column('size', sa.BigInteger(), nullable=False),
+    sa.Column('sha256', sa.String(length=64), nullable=False),
+    sa.Column('last_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('signature', sa.String(length=64), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('last_number', name=op.f('pk_audit_archives'))
+    )
+    op.create_table('audit_checks',
+    sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('number', sa.BigInteger(), nullable=False),
+    sa.Column('hash', sa.String(length=64), nullable=False),
+    sa.Column('checked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('whole_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('entries', sa.BigInteger(), nullable=False),
+    sa.Column('older', sa.BigInteger(), nullable=False),
+    sa.Column('seconds', sa.Float(), nullable=False),
+    sa.Column('absent', sa.Integer(), nullable=False),
+    sa.Column('fault', sa.Text(), nullable=False),
+    sa.Column('fault_kind', sa.String(length=20), nullable=False),
+    sa.Column('fault_number', sa.BigInteger(), nullable=True),
+    sa.Column('signature', sa.String(length=64), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_checks'))
     )
     op.create_table('letters',
     sa.Column('to_address', sa.String(length=255), nullable=False),
@@ -441,5 +508,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_letters_state_id')
 
     op.drop_table('letters')
+    op.drop_table('audit_checks')
+    op.drop_table('audit_archives')
     op.drop_table('audit_head')
     op.drop_table('access_epoch')

@@ -13,7 +13,7 @@ from devflow.core.paging import CursorPage
 from devflow.features.audit import tasks
 from devflow.features.audit.rules.telling import difference_lines, words
 from devflow.features.audit.schemas import SEARCHED, AuditQuery, UserAuditQuery
-from devflow.features.audit.service import chain, reading
+from devflow.features.audit.service import keeping, reading
 from devflow.web.identity import actor
 from devflow.web.pages import filters, redirect, render
 from devflow.web.place import remembered
@@ -40,7 +40,7 @@ def mine() -> ResponseReturnValue:
 @admin.get("/admin/audit")
 def everything() -> ResponseReturnValue:
     who = actor()
-    state = chain.state(who)
+    state = keeping.state(who)
     asked = filters(AuditQuery)
     shown = _shown("audit_admin.everything", reading.search(who, asked), asked)
     return render("admin/audit.html", "rows", chain=state, checking=_checking(), **shown)
@@ -48,7 +48,7 @@ def everything() -> ResponseReturnValue:
 
 @admin.post("/admin/audit/verify")
 def verify() -> ResponseReturnValue:
-    chain.asked_for(actor())
+    keeping.asked_for(actor())
     if not _checking():
         port(Jobs).submit(tasks.VERIFY, "audit", asked_by=actor().name)
     return redirect(url_for("audit_admin.everything"))

@@ -16,7 +16,7 @@ from devflow.core.db import db, transaction
 from devflow.features.audit import service as audit
 from devflow.features.audit.rules.repeats import ADDRESSES, MOST, WINDOW, Repeats
 from devflow.features.audit.schemas import ActivityQuery, AuditQuery
-from devflow.features.audit.service import chain, reading
+from devflow.features.audit.service import reading, sealed
 from tests.conftest import PASSWORD, Join, Person
 
 LOGS = "/security/audit-logs"
@@ -178,7 +178,7 @@ def test_the_export_streams_what_the_filters_leave_and_is_an_entry_itself(
     lines = answer.text.splitlines()
     assert [json.loads(line)["action"] for line in lines] == ["project.created", "project.updated"]
     with app.app_context():
-        assert chain.verify_lines(lines).fault is None
+        assert sealed.verify_lines(lines).fault is None
     entry = ann.call("GET", LOGS)[0]
     assert entry["action"] == "audit.exported" and entry["details"]["action"] == "project."
     bob = person("Bob")

@@ -25,7 +25,7 @@ from devflow.core.use_case import use_case
 from devflow.features.audit import service as audit
 from devflow.features.audit.models import Entry
 from devflow.features.audit.schemas import AuditQuery
-from devflow.features.audit.service import chain, exporting
+from devflow.features.audit.service import chain, exporting, sealed
 from devflow.ports.edge import Edge
 from tests.conftest import SETTINGS
 from tests.postgres_fixture import fresh_database
@@ -65,7 +65,7 @@ def _unlocked(*statements: str) -> None:
     guards = (
         ["drop trigger if exists audit_logs_no_update", "drop trigger if exists audit_logs_no_delete"]
         if sqlite
-        else ["drop trigger if exists audit_logs_append_only on audit_logs"]
+        else [f"drop trigger if exists audit_logs_{name} on audit_logs" for name in ("append_only", "no_delete")]
     )
     with transaction():
         for statement in (*guards, *statements):
@@ -217,15 +217,15 @@ def test_many_writers_at_once_make_one_chain(store: Flask) -> None:
 def test_an_export_can_be_verified_without_the_database(store: Flask) -> None:
     _write(4)
     lines = list(exporting.export(SYSTEM, AuditQuery()))
-    verdict = chain.verify_lines(lines)
+    verdict = sealed.verify_lines(lines)
     assert (verdict.checked, verdict.left_out, verdict.fault) == (5, 0, None), "with the export itself"
     assert verdict.hash == chain.head()[1]
-    assert chain.verify_lines(lines[1:3] + lines[4:]).left_out == 1
+    assert sealed.verify_lines(lines[1:3] + lines[4:]).left_out == 1
     forged = json.loads(lines[2]) | {"actor_name": "Eve"}
-    fault = chain.verify_lines([*lines[:2], json.dumps(forged), *lines[3:]]).fault
+    fault = sealed.verify_lines([*lines[:2], json.dumps(forged), *lines[3:]]).fault
     assert fault is not None and (fault.kind, fault.number) == ("changed", 3)
     for bad in ("", "{}", "[1]", "null", "1", lines[0][:-9]):
-        assert chain.verify_lines([bad]).fault is not None, bad
+        assert sealed.verify_lines([bad]).fault is not None, bad
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ _SAID = {
     "account.two_factor_off": "switched two-factor sign-in off for {name}",
     "account.two_factor_on": "switched two-factor sign-in on for {name}",
     "account.verification_sent": "asked for a link to verify the e-mail address of {name}",
+    "audit.archived": "moved old entries of the audit to the sealed file {name}",
     "audit.exported": "exported the audit",
     "audit.verified": "checked the chain of the audit: {outcome}",
     "deployment.queued": "deployed {name}",

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, func
 from sqlalchemy.orm import aliased
 
 from devflow.core.access import Actor, Permission
 from devflow.core.db import db
 from devflow.core.ids import new_id
 from devflow.core.use_case import use_case
-from devflow.features.audit.models import Entry
+from devflow.features.audit.models import Archive, Entry
 from devflow.features.audit.rules.sealing import FIELDS, plain
 from devflow.features.audit.schemas import AuditQuery
 from devflow.features.audit.service.reading import holding, matching
@@ -38,16 +38,18 @@ def export(actor: Actor, asked: AuditQuery) -> Iterator[str]:
 
 def _lines(rows: Select[Any]) -> Iterator[str]:
     """A chunk at a time, and no transaction open while the reader is slow."""
-    columns: tuple[Any, ...] = (*_COLUMNS, Entry.hash, _Before.hash)
+    before = func.coalesce(_Before.hash, Archive.hash, "")
+    columns: tuple[Any, ...] = (*_COLUMNS, Entry.hash, before)
     linked: Select[Any] = rows.with_only_columns(*columns).select_from(Entry)
-    linked = linked.outerjoin(_Before, _Before.number == Entry.number - 1).order_by(Entry.id).limit(CHUNK)
+    linked = linked.outerjoin(_Before, _Before.number == Entry.number - 1)
+    linked = linked.outerjoin(Archive, Archive.last_number == Entry.number - 1).order_by(Entry.id).limit(CHUNK)
     last = ""
     while True:
         found: list[Any] = list(db.session.execute(linked.where(Entry.id > last)))
         db.session.rollback()
-        for *values, own, before in found:
+        for *values, own, previous in found:
             line = plain(dict(zip(FIELDS, values, strict=True)))
-            yield json.dumps({**line, "previous_hash": before or "", "hash": own}) + "\n"
+            yield json.dumps({**line, "previous_hash": previous, "hash": own}) + "\n"
             last = line["id"]
         if len(found) < CHUNK:
             return
