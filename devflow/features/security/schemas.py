@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from devflow.core.access import Permission
+from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output
 from devflow.features.accounts.schemas import Email
 
@@ -54,6 +55,14 @@ class GrantIn(PlaceIn):
     role_id: str = Field(min_length=1, max_length=36)
     email: Email
     effect: Literal["grant", "remove"] = "grant"
+
+
+class ReachQuery(ListQuery):
+    """Which of those who can reach a place the page shows."""
+
+    default_limit: ClassVar[int] = 50
+
+    search: str = Field("", max_length=200)
 
 
 class RoleName(Output):

@@ -78,6 +78,12 @@ class MemberQuery(PendingQuery):
     search: str = Field("", max_length=200)
 
 
+class RosterQuery(MemberQuery):
+    """What the page of a team shows: members, and beside them a page of its invitations."""
+
+    invited: int = Field(1, ge=1, le=1_000_000)
+
+
 class TeamActivityQuery(ActivityQuery):
     team_id: str | None = Field(None, max_length=64)
 

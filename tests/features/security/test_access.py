@@ -17,6 +17,7 @@ from devflow.core.settings import Settings
 from devflow.features.accounts.models import User
 from devflow.features.mail.models import Letter
 from devflow.features.mail.tasks import rendered
+from devflow.features.teams.models import Member
 from devflow.ports.mail import Message
 from devflow.web.ports import port
 from tests.conftest import PASSWORD, Person, csrf
@@ -263,3 +264,24 @@ class TestWithMail:
         said = client.post("/projects/shop/access", data=form, follow_redirects=True).text
         assert "Kept for no@one.com. A letter is on its way." in said
         assert len(letters(house, "no@one.com")) == 1
+
+
+def test_the_page_finds_people_and_shows_the_exceptions_first(
+    house: House, shipper: str, browser: Callable[[Person], FlaskClient]
+) -> None:
+    share(house, house.tom, "no@one.com", shipper)
+    with house.app.app_context():
+        for number in range(60):
+            user = User(name=f"Dev {number:02}", email=f"dev{number:02}@example.com", username=f"dev{number:02}")
+            db.session.add(user)
+            db.session.flush()
+            db.session.add(Member(team_id=house.team, user_id=user.id, email=user.email, role="viewer"))
+        db.session.commit()
+    client = browser(house.tom)
+    page = client.get("/projects/shop/access").text
+    assert page.index(">no@one.com<") < page.index(">ada@example.com<") and ">dev59@example.com<" not in page
+    assert "1–50 of 64" in page
+    assert ">dev59@example.com<" in client.get("/projects/shop/access?page=2").text
+    found = client.get("/projects/shop/access?search=DEV+59&block=rows", headers={"HX-Request": "true"}).text
+    assert ">dev59@example.com<" in found and ">dev58@example.com<" not in found and "<form class" not in found
+    assert "Nobody matches" in client.get("/projects/shop/access?search=zzz").text

@@ -8,14 +8,16 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from devflow.core.errors import Conflict, Invalid, NotFound, TooMany
+from devflow.core.paging import Page
 from devflow.core.settings import Settings
 from devflow.features.projects import service as projects
-from devflow.features.security.schemas import GrantIn
+from devflow.features.security.schemas import GrantIn, ReachQuery
 from devflow.features.security.service import assigning, listing
+from devflow.features.security.service.listing import Reach
 from devflow.features.settings import service as platform
 from devflow.features.teams.service import finding as teams
 from devflow.web.identity import actor
-from devflow.web.pages import checked, redirect, render
+from devflow.web.pages import checked, filters, redirect, render
 from devflow.web.place import remembered
 from devflow.web.ports import port
 
@@ -80,8 +82,18 @@ def _given(place: dict[str, str], here: str) -> tuple[Any, dict[str, str], dict[
 
 
 def _page(key: str, here: str, values: Any, errors: Any, **context: Any) -> ResponseReturnValue:
-    people, offered = listing.reaching(actor(), key), assigning.offered(actor(), key)
+    everybody, offered = listing.reaching(actor(), key), assigning.offered(actor(), key)
+    asked = filters(ReachQuery)
     return render(
-        "security/access.html", "form", 422 if errors else 200, address=here, people=people, offered=offered,
-        values=values, errors=errors, key=key, **context,
+        "security/access.html", None if request.method == "POST" else "rows", 422 if errors else 200, address=here,
+        everybody=everybody, page=_shown(everybody, asked), query=asked, offered=offered, values=values, errors=errors,
+        key=key, **context,
     )  # fmt: skip
+
+
+def _shown(everybody: list[Reach], asked: ReachQuery) -> Page[Reach]:
+    """Those who match, first whoever is an exception: from outside the team, then with a role given here."""
+    words, start, size = asked.search.strip().lower(), asked.offset or 0, asked.limit or asked.default_limit
+    found = [one for one in everybody if words in one.name.lower() or words in one.email.lower()]
+    found.sort(key=lambda one: (one.team_role is not None, not one.grants))
+    return Page(found[start : start + size], len(found), False, asked.page, size, start)

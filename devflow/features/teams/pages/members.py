@@ -15,7 +15,7 @@ from devflow.features.accounts.service import people
 from devflow.features.audit import service as audit
 from devflow.features.settings import service as platform
 from devflow.features.teams.rules import TITLES, lacking, roles_to_give
-from devflow.features.teams.schemas import InviteIn, MemberQuery, RoleIn, TeamActivityQuery
+from devflow.features.teams.schemas import InviteIn, MemberQuery, RoleIn, RosterQuery, TeamActivityQuery
 from devflow.features.teams.service import Team, chosen, inviting, membership
 from devflow.features.teams.service.membership import find_member
 from devflow.web.identity import actor
@@ -46,9 +46,9 @@ def mails() -> bool:
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    who, team, asked = actor(), here(), filters(MemberQuery)
+    who, team, asked = actor(), here(), filters(RosterQuery)
     asked.status = asked.status or "active"
-    waiting = membership.search(who, team, MemberQuery(status="pending", limit=100))
+    waiting = membership.search(who, team, MemberQuery(status="pending", page=asked.invited))
     page = membership.search(who, team, asked)
     pictures = people.pictures({row["user_id"] for row in page.items if row["user_id"]})
     return render(
