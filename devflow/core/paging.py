@@ -44,6 +44,12 @@ class ListQuery(Input):
         return self
 
 
+class WholeQuery(ListQuery):
+    """Paging of a list that comes whole to whoever does not ask for less (conflicts.md C03)."""
+
+    default_limit: ClassVar[int] = 100
+
+
 @dataclass(frozen=True)
 class Page(Generic[T]):
     """One page of a list. `total` counts at most `COUNT_CAP` (then `capped` is true)."""
@@ -107,6 +113,13 @@ def paginate(rows: Select[Any], asked: ListQuery, *, scalars: bool = True) -> Pa
     else:
         total = count_up_to(rows, COUNT_CAP + 1)
     return Page(items, min(total, COUNT_CAP), total > COUNT_CAP, asked.page, asked.limit, asked.offset)
+
+
+def cut(items: Sequence[T], asked: ListQuery) -> Page[T]:
+    """The page asked for of a list that is at hand as a whole."""
+    assert asked.limit is not None and asked.offset is not None
+    part = items[asked.offset : asked.offset + asked.limit]
+    return Page(part, len(items), False, asked.page, asked.limit, asked.offset)
 
 
 def count_up_to(rows: Select[Any], cap: int) -> int:

@@ -22,7 +22,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from devflow.core.access import OPEN
 from devflow.core.errors import BadRequest, DomainError
-from devflow.core.paging import Page
+from devflow.core.paging import Page, WholeQuery, cut
 from devflow.core.use_case import UseCase, refusal
 from devflow.web.envelope import success
 from devflow.web.idempotency import once
@@ -109,7 +109,9 @@ class ApiBlueprint(Blueprint):
         self._aliases: list[str] = []
 
     def get(self, rule: str, **options: Any) -> Callable[..., Any]:
-        return self._operation(("GET",), rule, **options)
+        """A list that is not under a key of its own (`unwrapped`) is paged, whether or not its view thinks of it."""
+        register = self._operation(("GET",), rule, **options)
+        return register if options.get("unwrapped") else lambda view: register(_paged(view))
 
     def post(self, rule: str, **options: Any) -> Callable[..., Any]:
         return self._operation(("POST",), rule, **options)
@@ -178,6 +180,22 @@ class ApiBlueprint(Blueprint):
             return view
 
         return decorate
+
+
+def _paged(view: Callable[..., Any]) -> Callable[..., Any]:
+    """A view that gives a list whole, cut to the page asked for: every list is paged alike."""
+    hints = get_type_hints(view)
+    asked = hints.get("query")
+    if get_origin(hints.get("return")) is not list:
+        return view
+
+    @wraps(view)
+    def page(query: Any, **path: Any) -> Any:
+        return cut(view(**path) if asked is None else view(query=query, **path), query)
+
+    kind = WholeQuery if asked is None else type(f"{asked.__name__}OfList", (asked, WholeQuery), {})
+    page.__annotations__ = {**hints, "query": kind, "return": Page[_item(hints["return"])]}  # type: ignore[misc]
+    return page
 
 
 def _json() -> Any:
