@@ -73,3 +73,7 @@ class OAuth(Protocol):
     def of_access_token(self, name: str, token: str) -> Identity:
         """Whose access token this is (GitHub)."""
         ...
+
+    def revoke(self, name: str, token: str) -> None:
+        """Take back everything that the owner of this access token has granted us (GitHub); what is gone is gone."""
+        ...

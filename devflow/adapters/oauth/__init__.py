@@ -58,6 +58,12 @@ class OAuthProviders:
             raise NotFound("There is no such provider.")
         return self._github.of_access_token(token)
 
+    def revoke(self, name: str, token: str) -> None:
+        if name != "github":
+            raise NotFound("There is no such provider.")
+        self._use(name)
+        self._github.revoke(token)
+
     def _use(self, name: str) -> GitHub | Issuer:
         if missing := self.missing(name):
             title = _TITLES.get(name, "Single sign-on")

@@ -29,6 +29,9 @@ class GitHub:
     def of_access_token(self, token: str) -> Identity:
         return self._whose({"access_token": token})
 
+    def revoke(self, token: str) -> None:
+        self._client.delete(f"{self._api}/applications/{self._client.client_id}/grant", {"access_token": token})
+
     def _whose(self, token: dict[str, Any]) -> Identity:
         access = str(token["access_token"])
         profile = self._client.get(f"{self._api}/user", access)

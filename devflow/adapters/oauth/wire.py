@@ -62,6 +62,20 @@ class Client:
         except (requests.RequestException, ValueError) as error:
             raise self.away() from error
 
+    def delete(self, url: str, body: dict[str, str]) -> None:
+        """Ask, as the app itself, that something be gone; what is not there is gone. Raises as `get` does."""
+        headers, ourselves = {"Accept": "application/json"}, (self.client_id, self._secret)
+        try:
+            answer = requests.delete(
+                url, json=body, auth=ourselves, headers=headers, timeout=TIMEOUT, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise self.away() from error
+        if answer.status_code in (401, 403):
+            raise self.refused()
+        if answer.status_code not in (204, 404, 422):
+            raise self.away()
+
     def refused(self) -> Unauthenticated:
         return Unauthenticated(REFUSED.format(title=self.title), code="AUTHENTICATION_FAILED")
 

@@ -36,6 +36,16 @@ class AccountReclaimed:
 
 @fact
 @dataclass(frozen=True)
+class GithubLeft:
+    """A GitHub account is connected here no more; `sealed_token` stands for what its owner had granted."""
+
+    github_id: str
+    sealed_token: str
+    left: str
+
+
+@fact
+@dataclass(frozen=True)
 class AccountDeleted:
     user_id: str
     email: str

@@ -64,6 +64,7 @@ class Github:
         app.add_url_rule("/login/oauth/access_token", view_func=self._access_token, methods=["POST"])
         app.add_url_rule("/api/v3/user", view_func=self._user)
         app.add_url_rule("/api/v3/user/emails", view_func=self._emails)
+        app.add_url_rule("/api/v3/applications/<client_id>/grant", view_func=self._grant, methods=["DELETE"])
         return app
 
     def _note(self) -> Any:
@@ -103,6 +104,17 @@ class Github:
         token = f"gho_{secrets.token_hex(18)}"
         self.tokens[token] = self.user
         return jsonify(access_token=token, scope=grant["scope"].replace(" ", ","), token_type="bearer")
+
+    def _grant(self, client_id: str) -> Any:
+        """Ends every token the owner of this one has given the app, as the app alone may ask."""
+        asked = request.authorization
+        if asked is None or (asked.username, asked.password) != (self.client_id, self.secret):
+            return jsonify(message="Bad credentials"), 401
+        owner = self.tokens.get((request.get_json() or {}).get("access_token", ""))
+        if client_id != self.client_id or owner is None:
+            return jsonify(message="Not Found"), 404
+        self.tokens = {token: user for token, user in self.tokens.items() if user != owner}
+        return "", 204
 
     def _whose(self) -> GithubUser | None:
         return self.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))

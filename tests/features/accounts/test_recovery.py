@@ -16,13 +16,13 @@ from sqlalchemy import select
 from devflow.core.clock import now
 from devflow.core.crypto import vault
 from devflow.core.db import db
-from devflow.core.jobs import JobRow, Jobs
+from devflow.core.jobs import JobRow
 from devflow.core.settings import Settings
 from devflow.features.accounts.models import EmailToken, GithubConnection, User
 from devflow.features.mail.models import Letter
 from devflow.features.mail.service import MOST_AN_HOUR, contents
-from devflow.web.ports import port
 from tests.conftest import PASSWORD, Person, csrf
+from tests.working import work
 
 NEW = "battery staple"
 
@@ -33,16 +33,6 @@ def links(app: Flask, to: str, template: str) -> list[str]:
         mine = select(Letter).where(Letter.to == to, Letter.template == template).order_by(Letter.id)
         found = [contents(letter, "").link for letter in db.session.scalars(mine)]
     return [re.sub(r".*token=", "", link) for link in found]
-
-
-def work(app: Flask, kind: str) -> int:
-    """Do the waiting jobs of a kind, as the worker would; returns how many."""
-    with app.app_context():
-        waiting = select(JobRow.id, JobRow.attempt).where(JobRow.kind == kind, JobRow.state == "queued")
-        found = db.session.execute(waiting).all()
-        for job_id, attempt in found:
-            port(Jobs).run(job_id, attempt)
-        return len(found)
 
 
 def post(app: Flask, path: str, expect: int = 200, **body: Any) -> Any:

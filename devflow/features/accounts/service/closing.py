@@ -11,7 +11,7 @@ from devflow.core.errors import Stale
 from devflow.core.use_case import emit
 from devflow.features.accounts.events import AccountDeleted
 from devflow.features.accounts.models import User
-from devflow.features.accounts.service import confirming, people
+from devflow.features.accounts.service import confirming, people, returning
 from devflow.features.accounts.service.administering import keep_an_administrator
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.audit import service as audit
@@ -35,6 +35,7 @@ def close(actor: Actor) -> None:
         keep_an_administrator(user)
     audit.record(actor, "account.deleted", user)
     emit(AccountDeleted(user.id, user.email))
+    returning.forget(user)
     db.session.flush()
     db.session.execute(delete(User).where(User.id == user.id))
     db.session.expire_all()

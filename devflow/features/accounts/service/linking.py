@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import now
@@ -19,7 +19,7 @@ from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.models import GithubConnection, User
 from devflow.features.accounts.schemas import email_address
-from devflow.features.accounts.service import confirming, entering, factors, telling
+from devflow.features.accounts.service import confirming, entering, factors, returning, telling
 from devflow.features.accounts.service.entering import Keys, SignedIn
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find
@@ -264,6 +264,9 @@ def connect(actor: Actor, who: Identity) -> User:
 def _attach(actor: Actor, user: User, who: Identity) -> None:
     column = f"{who.provider}_id"
     before = getattr(user, column)
+    if who.provider == "github" and before not in (None, who.subject):
+        returning.forget(user)  # another account there takes its place
+        db.session.flush()
     setattr(user, column, who.subject)
     user.avatar_url = user.avatar_url or who.avatar_url
     _keep_tokens(user, who)
@@ -296,20 +299,20 @@ def disconnect(actor: Actor, provider: str) -> None:
     others = [name for name in COLUMNS if name != provider and getattr(user, f"{name}_id") is not None]
     if user.password_hash is None and not others:
         raise Conflict("This is your only way to sign in. Set a password or connect another provider first.")
-    setattr(user, f"{provider}_id", None)
     if provider == "github":
-        db.session.execute(delete(GithubConnection).where(GithubConnection.user_id == user.id))
+        returning.forget(user)
+    setattr(user, f"{provider}_id", None)
     audit.record(actor, "account.disconnected", user, {"provider": [provider, None]})
     telling.changed(actor, user, f"{TITLES[provider]} was disconnected")
 
 
 def forget_all(actor: Actor, user: User) -> None:
     """Disconnect every account elsewhere, in the running transaction."""
+    returning.forget(user)
     for provider in COLUMNS:
         if getattr(user, f"{provider}_id") is not None:
             setattr(user, f"{provider}_id", None)
             audit.record(actor, "account.disconnected", user, {"provider": [provider, None]})
-    db.session.execute(delete(GithubConnection).where(GithubConnection.user_id == user.id))
 
 
 @query(Permission.ACCOUNT_READ)
