@@ -76,6 +76,7 @@
   /* ---------- drawer on phones ---------- */
   const nav = open => {
     root.toggleAttribute("data-nav", open)
+    $(".page").inert = open // Tab stays in the drawer
     const button = $("[data-act=nav-open]")
     button?.setAttribute("aria-expanded", open)
     ;(open ? $("#side a, #side button") : button)?.focus()
@@ -143,6 +144,19 @@
     const form = input.closest("[data-confirm]")
     const yes = form && $("[data-yes]", form)
     if (yes && input.name === "confirm") yes.disabled = input.value.trim() !== form.dataset.confirm
+  }
+
+  /* ---------- menus: arrow keys open them and walk through them ---------- */
+  const walk = e => {
+    const button = e.target.closest?.("[popovertarget]")
+    const menu = button ? $("#" + button.getAttribute("popovertarget")) : e.target.closest?.(".pop")
+    const entries = menu ? $$("a, button:not(:disabled)", menu) : []
+    const at = entries.indexOf(e.target)
+    const to = { ArrowDown: at + 1, ArrowUp: button ? -1 : at - 1, Home: button ? undefined : 0, End: button ? undefined : -1 }[e.key]
+    if (to === undefined || !entries.length || e.target.matches("input, select, textarea")) return
+    e.preventDefault()
+    if (button) menu.showPopover({ source: button })
+    entries.at(to % entries.length).focus()
   }
 
   /* ---------- times ---------- */
@@ -251,6 +265,7 @@
       const search = $("main input[type=search]")
       if (search) { e.preventDefault(); search.focus() }
     }
+    walk(e)
     if (!e.target.closest?.("#palette")) return
     const list = options()
     const at = list.findIndex(o => o.getAttribute("aria-selected") === "true")

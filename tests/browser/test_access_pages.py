@@ -66,7 +66,7 @@ class Caller:
         return answer.json()["data"]
 
 
-def _sign_in(page: Page, email: str) -> None:
+def sign_in(page: Page, email: str) -> None:
     page.goto("/login")
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
@@ -90,14 +90,14 @@ def place(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         roles = ada.http.get("/security/roles").json()["data"]
         context = chromium.new_context(base_url=url)
         page = context.new_page()
-        _sign_in(page, "ada@example.com")
+        sign_in(page, "ada@example.com")
         page.goto("/settings/security")
         page.get_by_role("button", name="Set up").click()
         page.wait_for_url("**/settings/two-factor/setup")
         ids = {
             "user": user, "team": team, "role": role["id"], "token": token["id"], "slug": made["slug"],
             "built_in": next(r["id"] for r in roles if r["is_system"]),
-            "invitation": _link(page, "carol@example.com").rpartition("/")[2],
+            "invitation": link(page, "carol@example.com").rpartition("/")[2],
         }  # fmt: skip
         assert invited["status"] == "pending"
         session = context.storage_state()
@@ -105,7 +105,7 @@ def place(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield Place(url, ids, session)
 
 
-def _link(page: Page, email: str) -> str:
+def link(page: Page, email: str) -> str:
     """The link of an invitation that is waiting: made anew, because each is shown once."""
     page.goto("/team")
     page.get_by_role("button", name=f"Actions for {email}").click()
