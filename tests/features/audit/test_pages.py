@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
 from devflow.core.access import SYSTEM
+from devflow.core.clock import now
 from devflow.core.db import db, transaction
 from devflow.core.jobs import JobRow, Jobs
+from devflow.core.settings import Settings
 from devflow.features.audit import service as audit
+from devflow.features.audit import tasks
 from devflow.features.audit.rules.telling import difference_lines, sentence
-from devflow.features.audit.service import chain
+from devflow.features.audit.service import archiving, chain, keeping
 from devflow.web.ports import port
 from tests.conftest import Join, Person, csrf
 
@@ -91,6 +96,40 @@ def test_the_button_has_the_worker_check_the_chain(app: Flask, ann: Person, brow
     assert entry["description"].endswith("broken at entry 2" if broken else "whole")
     with app.app_context():
         assert (chain.verify().fault is not None) is broken
+
+
+def test_the_page_says_how_far_and_when_and_what_to_do(
+    app: Flask, person: Callable[..., Person], browser: Browser
+) -> None:
+    def checked(*statements: str) -> int:
+        with app.app_context():
+            with transaction():
+                for statement in statements:
+                    db.session.execute(db.text(statement))
+            port(Jobs).submit(tasks.VERIFY, "audit")
+            mine = (JobRow.state == "queued", JobRow.kind == tasks.VERIFY)
+            waiting = db.session.scalars(db.select(JobRow.id).where(*mine)).all()
+            db.session.rollback()
+            port(Jobs).run(waiting[0], 1)
+            return keeping.latest().number  # type: ignore[union-attr]
+
+    with time_machine.travel(now() - timedelta(days=200)):
+        ann = person("Ann")
+    client = browser(ann)
+    page = client.get("/admin/audit").text
+    assert "Not checked yet" in page and "sealed" not in page
+    with app.app_context():
+        folder = tasks.folder_of(port(Settings))
+        assert archiving.archive(folder, 50) > 0
+    number = checked()
+    page = client.get("/admin/audit").text
+    assert f"Verified up to entry {number}" in page and "Whole" in page and "in 1 sealed file " in page
+    folder.rename(folder.with_name("moved"))
+    checked()
+    assert "1 is not there any more" in client.get("/admin/audit").text
+    checked("drop trigger audit_logs_no_update", f"update audit_logs set ip = 'x' where number = {number}")
+    page = client.get("/admin/audit").text
+    assert f"Broken at entry {number}" in page and "Keep a copy of it as it is" in page and 'role="alert"' in page
 
 
 @pytest.mark.parametrize(

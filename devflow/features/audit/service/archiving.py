@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -115,7 +116,8 @@ def _written(folder: Path, span: Span, stopped: Callable[[], bool]) -> Draft:
         written = path.read_bytes()
         return Draft(path, seal, last_at, len(written), hashlib.sha256(written).hexdigest())
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
         if isinstance(error, OSError):
             raise _not_written(error) from error
         raise

@@ -30,10 +30,15 @@ _CHECK = "check"
 
 def latest() -> Check | None:
     """What the checks have found so far; nothing where somebody else has written that down."""
+    found = _known()
+    db.session.rollback()
+    return found
+
+
+def _known() -> Check | None:
     found = db.session.get(Check, 1, populate_existing=True)
     if found is not None:
         db.session.expunge(found)
-    db.session.rollback()
     return found if found is not None and Links().fit(_CHECK, _text(found), found.signature) else None
 
 
@@ -66,15 +71,14 @@ def look(
 def remember(actor: Actor, verdict: Verdict, *, whole: bool, asked_by: str = "") -> None:
     """Write down how a check ended. It is an entry where somebody asked for it or something has changed; administrators
     hear once of a fault."""
-    known, fault = latest(), verdict.fault
-    whole = whole or known is None
+    known, fault, at = _known(), verdict.fault, now()
+    before = None if whole else known
     told = (known.fault_kind, known.fault_number) if known and known.fault else None
     found = (fault.kind, fault.number) if fault else None
     check = Check(
-        id=1, number=verdict.number, hash=verdict.hash, checked_at=now(),
-        whole_at=now() if whole or known is None else known.whole_at,
-        entries=verdict.checked if whole or known is None else known.entries, older=verdict.older,
-        seconds=round(verdict.seconds, 3), absent=len(verdict.absent) if whole or known is None else known.absent,
+        id=1, number=verdict.number, hash=verdict.hash, checked_at=at,
+        whole_at=before.whole_at if before else at, entries=before.entries if before else verdict.checked,
+        older=verdict.older, seconds=round(verdict.seconds, 3), absent=before.absent if before else len(verdict.absent),
         fault=fault.says if fault else "", fault_kind=fault.kind if fault else "",
         fault_number=fault.number if fault else None,
     )  # fmt: skip
@@ -83,7 +87,7 @@ def remember(actor: Actor, verdict: Verdict, *, whole: bool, asked_by: str = "")
     if asked_by or found != told:
         _note(verdict, asked_by)
     if fault and found != told:
-        emit(ChainBroken(fault.says, mend(fault.kind), str(iso(check.checked_at))))
+        emit(ChainBroken(fault.says, mend(fault.kind), str(iso(at))))
 
 
 def _note(verdict: Verdict, asked_by: str) -> None:
