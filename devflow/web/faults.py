@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, make_response, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from devflow.core.access import Actor
@@ -32,6 +32,8 @@ _CODES = {
     429: "RATE_LIMIT_EXCEEDED",
     503: "SERVICE_UNAVAILABLE",
 }
+_CANNOT_WRITE = ("readonly", "read-only", "is full", "no space left", "disk i/o error")
+"""What the databases say when the disk is full or may not be written to."""
 _SENTENCES = {
     404: "There is nothing at this address.",
     405: "This address does not answer that method.",
@@ -50,6 +52,7 @@ def init_app(app: Flask, refused: Refused) -> None:
     app.register_error_handler(DomainError, told)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(OperationalError, _database)
+    app.register_error_handler(InternalError, _read_only)
     app.register_error_handler(IntegrityError, _overtaken)
     app.register_error_handler(Exception, _unknown)
 
@@ -93,10 +96,19 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     return response
 
 
-def _database(error: OperationalError) -> ResponseReturnValue:
-    log.error("The database does not answer: %s", error.orig)
+def _database(error: DBAPIError) -> ResponseReturnValue:
+    log.error("The database does not answer, or cannot write: %s", error.orig)
     db.session.rollback()
-    return answer(503, "SERVICE_UNAVAILABLE", "The database does not answer. Try again in a moment.", {})
+    said = str(error.orig).lower()
+    text = "The database does not answer. Try again in a moment."
+    if any(words in said for words in _CANNOT_WRITE):
+        text = "The database cannot write right now, so nothing was changed. Try again in a moment."
+    return answer(503, "SERVICE_UNAVAILABLE", text, {})
+
+
+def _read_only(error: InternalError) -> ResponseReturnValue:
+    """PostgreSQL calls it an internal error when it only reads, as a stand-by does."""
+    return _database(error) if "read-only" in str(error.orig) else _unknown(error)
 
 
 def _overtaken(error: IntegrityError) -> ResponseReturnValue:
