@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -196,6 +197,8 @@ class Actor:
     request_id: str = ""
     session_id: str | None = None
     token_id: str | None = None
+    until: datetime | None = None
+    """When that token ends, if it ever does."""
     fresh: bool = True
     """Has this person proved who they are a short while ago?"""
     everything: bool = False

@@ -311,6 +311,15 @@ def test_verify_says_whose_token_it_is(ann: Person, token: Token) -> None:
     assert f"{now() + timedelta(minutes=58):%Y-%m-%dT%H:%M}" < left < f"{now() + timedelta(minutes=61):%Y-%m-%dT%H:%M}"
 
 
+def test_a_token_has_no_session_but_an_end(ann: Person, token: Token) -> None:
+    ending, lasting = token(ann, ["read"], expires_in_days=9), token(ann, ["read"], expires_in_days=0)
+    for ci in (ending, lasting):
+        here = ci.call("GET", "/auth/session")
+        assert here["authenticated"] is True and here["session"] is None
+        assert here["expires_at"] == ci.call("GET", "/auth/verify")["expires_at"]
+        assert (here["expires_at"] is None) is (ci is lasting)
+
+
 def test_a_token_of_any_scope_can_end_itself(ann: Person, token: Token) -> None:
     for scopes in (["deploy"], ["projects:read"], ["admin"]):
         ci = token(ann, scopes)

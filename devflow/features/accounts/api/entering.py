@@ -79,14 +79,11 @@ def logout(body: LogoutIn) -> Said:
 
 @bp.get("/auth/session", calls=people.me, raises=(Unauthenticated,))
 def session() -> WhoAmIOut:
-    """The signed-in user and until when the session holds."""
-    current = entering.current_session(actor())
-    return {
-        "authenticated": True,
-        "user": people.me(actor()),
-        "session": current,
-        "expires_at": current.expires_at if current else None,
-    }
+    """The signed-in user and until when the session, or the API token that came instead of one, holds."""
+    who = actor()
+    current = entering.current_session(who)
+    ends = current.expires_at if current else who.until
+    return {"authenticated": True, "user": people.me(who), "session": current, "expires_at": ends}
 
 
 @bp.get("/auth/me", calls=people.me)

@@ -66,6 +66,7 @@ def by_value(value: str, ip: str, agent: str = "", request_id: str = "") -> Bear
     projects = tuple(found.project_ids)
     limits = {
         "token_id": found.id,
+        "until": found.expires_at,
         "cap": _cap(tuple(found.scopes), found.team_id, projects),
         "only_teams": frozenset({found.team_id}) if found.team_id else None,
         "only_projects": frozenset(projects) or None,
