@@ -20,7 +20,7 @@ from devflow.core.errors import DomainError, Unavailable
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings, load
 from devflow.demo import run_demo
-from devflow.features.accounts.schemas import SignUpIn
+from devflow.features.accounts.schemas.entering import SignUpIn
 from devflow.features.accounts.service import administering, entering
 from devflow.features.audit import tasks as audit
 from devflow.features.audit.rules.faults import Verdict, mend

@@ -15,7 +15,7 @@ from devflow.core.access import anonymous
 from devflow.core.db import db
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import SignUpIn
+from devflow.features.accounts.schemas.entering import SignUpIn
 from devflow.features.accounts.service import entering, people
 from devflow.features.deployments.schemas import DeployIn
 from devflow.features.deployments.service import finding, starting

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from devflow.core.access import Actor, Permission
 from devflow.core.use_case import refusal
-from devflow.features.accounts.schemas import SignUpIn
+from devflow.features.accounts.schemas.entering import SignUpIn
 from devflow.features.audit.rules.telling import sentence
 from devflow.features.teams.schemas import TeamIn
 from devflow.web.pages import field_errors

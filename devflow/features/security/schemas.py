@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from devflow.core.access import Permission
 from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output
-from devflow.features.accounts.schemas import Email
+from devflow.features.accounts.schemas.fields import Email
 
 
 class PlaceIn(Input):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output, written
-from devflow.features.accounts.schemas import Email
+from devflow.features.accounts.schemas.fields import Email
 from devflow.features.audit.schemas import ActivityQuery
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_
 from devflow.core.access import SCOPES, Permission
 from devflow.core.paging import ListQuery
 from devflow.core.schema import Input, Moment, Output
-from devflow.features.accounts.schemas import Email
+from devflow.features.accounts.schemas.fields import Email
 
 DEFAULT_DAYS = 365
 """conflicts.md C38; the page proposes less."""

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from devflow.adapters.tries import CountedTries
 from devflow.core.db import db
 from devflow.features.accounts.models import LoginSession
-from devflow.features.accounts.schemas import email_address
+from devflow.features.accounts.schemas.fields import email_address
 from devflow.features.accounts.service import guarding
 from devflow.ports.tries import Tries
 from tests.conftest import PASSWORD, Person, csrf

@@ -7,20 +7,16 @@ from flask import request
 from devflow.core.access import Actor
 from devflow.core.errors import Conflict, Forbidden, TooMany, Unauthenticated
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import (
+from devflow.features.accounts.schemas.entering import (
     LoginIn,
     LogoutIn,
-    MeOut,
-    PreferencesOut,
-    PreferencesPatch,
-    ProfilePatch,
     RefreshIn,
     RegisteredOut,
     SignUpIn,
     TokensOut,
-    UserOut,
     WhoAmIOut,
 )
+from devflow.features.accounts.schemas.people import MeOut, PreferencesOut, PreferencesPatch, ProfilePatch, UserOut
 from devflow.features.accounts.service import entering, people
 from devflow.features.accounts.service.guarding import DEVICE_SECONDS, Guard
 from devflow.features.settings import service as platform

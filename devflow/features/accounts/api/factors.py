@@ -6,7 +6,7 @@ from typing import Any
 
 from devflow.core.errors import Conflict, Forbidden, Invalid, Stale, TooMany, Unauthenticated
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import (
+from devflow.features.accounts.schemas.factors import (
     CodeIn,
     ConfirmedOut,
     ConfirmIn,

@@ -18,7 +18,7 @@ from devflow.core.errors import (
     Unavailable,
 )
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import (
+from devflow.features.accounts.schemas.oauth import (
     ArrivalOut,
     CallbackQuery,
     DepartureOut,

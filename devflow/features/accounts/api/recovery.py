@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devflow.core.errors import Conflict, Invalid, TooMany, Unauthenticated
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import (
+from devflow.features.accounts.schemas.recovery import (
     ConfirmationOut,
     ForgotIn,
     LinkSentOut,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devflow.core.errors import NotFound
-from devflow.features.accounts.schemas import OwnSessionOut
+from devflow.features.accounts.schemas.entering import OwnSessionOut
 from devflow.features.accounts.service import entering
 from devflow.web.api import ApiBlueprint, Said
 from devflow.web.identity import actor

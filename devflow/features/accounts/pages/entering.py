@@ -10,7 +10,8 @@ from flask.typing import ResponseReturnValue
 from devflow.core.access import Actor
 from devflow.core.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import CodeIn, ConfirmIn, LoginIn, SignUpIn
+from devflow.features.accounts.schemas.entering import LoginIn, SignUpIn
+from devflow.features.accounts.schemas.factors import CodeIn, ConfirmIn
 from devflow.features.accounts.service import confirming, entering, factors, people
 from devflow.features.accounts.service.guarding import DEVICE_SECONDS, Guard
 from devflow.features.settings import service as platform

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from devflow.core.errors import Invalid, TooMany
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import CodeIn
+from devflow.features.accounts.schemas.factors import CodeIn
 from devflow.features.accounts.service import factors
 from devflow.features.accounts.service.guarding import Guard
 from devflow.ports.tries import Tries

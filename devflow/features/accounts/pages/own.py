@@ -8,7 +8,7 @@ from flask import Blueprint, make_response, request, url_for
 from flask.typing import ResponseReturnValue
 
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import PreferencesPatch, ProfilePatch
+from devflow.features.accounts.schemas.people import PreferencesPatch, ProfilePatch
 from devflow.features.accounts.service import people
 from devflow.web.identity import actor
 from devflow.web.pages import checked, redirect, render, submits, toast, wants_block

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request, url_for
 from flask.typing import ResponseReturnValue
 
 from devflow.core.settings import Settings
-from devflow.features.accounts.schemas import ForgotIn, ResetForm, VerifyIn
+from devflow.features.accounts.schemas.recovery import ForgotIn, ResetForm, VerifyIn
 from devflow.features.accounts.service import entering, mailed, passwords, verifying
 from devflow.web.identity import actor, anybody, sign_out, visitor
 from devflow.web.limits import credentials

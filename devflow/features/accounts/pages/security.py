@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from devflow.core.errors import Invalid, Unauthenticated
 from devflow.features.accounts.pages import factors, oauth
 from devflow.features.accounts.pages.own import bp
-from devflow.features.accounts.schemas import PasswordForm
+from devflow.features.accounts.schemas.recovery import PasswordForm
 from devflow.features.accounts.service import entering, passwords, people
 from devflow.features.accounts.service.guarding import Guard
 from devflow.ports.tries import Tries

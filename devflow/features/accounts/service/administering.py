@@ -15,7 +15,7 @@ from devflow.core.errors import Conflict, Forbidden, NotFound
 from devflow.core.paging import Page, paginate
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.models import LoginSession, User
-from devflow.features.accounts.schemas import AssignableQuery, UserQuery
+from devflow.features.accounts.schemas.people import AssignableQuery, UserQuery
 from devflow.features.audit import service as audit
 
 

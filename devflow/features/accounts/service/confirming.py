@@ -11,7 +11,7 @@ from devflow.core.db import db
 from devflow.core.errors import Forbidden, NotFound
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.models import LoginSession
-from devflow.features.accounts.schemas import ConfirmIn
+from devflow.features.accounts.schemas.factors import ConfirmIn
 from devflow.features.accounts.service import factors, guarding
 from devflow.features.accounts.service.guarding import Guard, Known
 from devflow.features.accounts.service.people import find

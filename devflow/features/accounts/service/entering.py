@@ -22,7 +22,7 @@ from devflow.core.use_case import emit, query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountCreated
 from devflow.features.accounts.models import LoginSession, Preferences, User
-from devflow.features.accounts.schemas import LoginIn, SignUpIn
+from devflow.features.accounts.schemas.entering import LoginIn, SignUpIn
 from devflow.features.accounts.service import factors, guarding, verifying
 from devflow.features.accounts.service.guarding import Guard, Known
 from devflow.features.accounts.service.people import by_email, find, free_username, has_accounts

@@ -18,7 +18,7 @@ from devflow.core.errors import BadRequest, Conflict, Forbidden, NotFound, Unaut
 from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts.models import GithubConnection, User
-from devflow.features.accounts.schemas import email_address
+from devflow.features.accounts.schemas.fields import email_address
 from devflow.features.accounts.service import confirming, entering, factors, returning, telling
 from devflow.features.accounts.service.entering import Keys, SignedIn
 from devflow.features.accounts.service.guarding import Guard

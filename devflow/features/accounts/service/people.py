@@ -15,7 +15,7 @@ from devflow.core.errors import Conflict, NotFound
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.models import Preferences, User
-from devflow.features.accounts.schemas import PreferencesPatch, ProfilePatch, UserOut
+from devflow.features.accounts.schemas.people import PreferencesPatch, ProfilePatch, UserOut
 from devflow.features.audit import service as audit
 
 

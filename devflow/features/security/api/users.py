@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devflow.core.errors import Conflict, Forbidden, NotFound
 from devflow.core.paging import Page
-from devflow.features.accounts.schemas import AssignableQuery, PersonOut, UserOut, UserPatch, UserQuery, UserRole
+from devflow.features.accounts.schemas.people import AssignableQuery, PersonOut, UserOut, UserPatch, UserQuery, UserRole
 from devflow.features.accounts.service import administering
 from devflow.features.security.service import persons, switching
 from devflow.web.api import ApiBlueprint

@@ -9,7 +9,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from devflow.core.errors import Invalid
-from devflow.features.accounts.schemas import UserPatch, UserQuery, UserRole
+from devflow.features.accounts.schemas.people import UserPatch, UserQuery, UserRole
 from devflow.features.accounts.service import administering
 from devflow.features.roles.service.vocabulary import BUILT_IN
 from devflow.features.security.schemas import AssignIn

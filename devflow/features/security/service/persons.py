@@ -6,7 +6,7 @@ from devflow.core.access import Actor, Permission
 from devflow.core.errors import NotFound
 from devflow.core.paging import Page
 from devflow.core.use_case import query
-from devflow.features.accounts.schemas import AssignableQuery, PersonOut, UserOut
+from devflow.features.accounts.schemas.people import AssignableQuery, PersonOut, UserOut
 from devflow.features.accounts.service import administering, people
 from devflow.features.accounts.service.people import User
 from devflow.features.security.service import places
