@@ -26,12 +26,16 @@ def snake(name: str) -> str:
     return _HUMP.sub(lambda match: "_" + match[1], name).lower() if _HUMP.search(name) else name
 
 
-class Lacking(ValueError):
-    """Fields of which this input needs at least one more; a check of the whole input raises it to name them."""
+class Amiss(ValueError):
+    """What a check of the whole input found, with the names of the fields it is about."""
 
     def __init__(self, text: str, *fields: str) -> None:
         super().__init__(text)
         self.fields = fields
+
+
+class Lacking(Amiss):
+    """Fields of which this input needs at least one more."""
 
 
 def written(pattern: str, says: str) -> Callable[[str], str]:
@@ -71,8 +75,9 @@ class Input(BaseModel):
     def _plain_names(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        if _holds_nul(data):
-            raise ValueError("NUL bytes are not text.")
+        holding = [str(name).replace("\x00", "") for name, value in data.items() if _holds_nul([name, value])]
+        if holding:
+            raise Amiss("NUL bytes are not text.", *holding)
         return {(name if name in cls.model_fields else snake(name)): value for name, value in data.items()}
 
 

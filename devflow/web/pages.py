@@ -17,7 +17,7 @@ from jinja2_fragments.flask import render_block
 from pydantic import BaseModel, ValidationError
 
 from devflow.core.errors import Conflict, Invalid, NotFound, TooMany
-from devflow.core.schema import Lacking
+from devflow.core.schema import Amiss
 from devflow.core.use_case import UseCase, refusal
 from devflow.web.identity import actor
 
@@ -123,7 +123,7 @@ def field_errors(error: ValidationError) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for problem in error.errors():
         raised = problem.get("ctx", {}).get("error")
-        names = raised.fields if isinstance(raised, Lacking) else (".".join(str(part) for part in problem["loc"]),)
+        names = raised.fields if isinstance(raised, Amiss) else (".".join(str(part) for part in problem["loc"]),)
         for name in names:
             fields.setdefault(name or "_", []).append(sentence(problem))
     return fields

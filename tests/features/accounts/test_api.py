@@ -51,6 +51,7 @@ def test_rubbish_is_refused(app: Flask, body: dict[str, Any]) -> None:
         ("/auth/confirm", {}, {"password", "code"}),
         ("/dev/tokens", {"scopes": ["nothing"]}, {"name", "scopes.0"}),
         ("/dev/tokens", {"name": "ci", "scopes": []}, {"scopes"}),
+        ("/teams", {"name": "a\0b", "slug": "ab"}, {"name"}),
         ("/user/preferences", {"theme": "blue"}, {"theme"}),
         ("/user/profile", {"avatar_url": "http://example.com/a.png"}, {"avatar_url"}),
     ],
