@@ -71,6 +71,8 @@
     remember(theme)
   }
   system.addEventListener("change", paint)
+  addEventListener("beforeprint", () => root.classList.remove("dark")) // paper is light
+  addEventListener("afterprint", paint)
   addEventListener("storage", e => e.key === "theme" && paint())
 
   /* ---------- drawer on phones ---------- */

@@ -153,6 +153,22 @@ def _tells_where_it_is(page: Page, entry: str) -> None:
         expect(tab).to_be_in_viewport(ratio=1)
 
 
+def test_the_audit_on_paper_tells_exact_times_and_nothing_to_press(chromium: Browser, place: Place) -> None:
+    page = _page(chromium, place, storage_state=place.session, color_scheme="dark")
+    page.goto("/audit/mine")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    for unwanted in ("#side", ".top", ".filters", ".tabline"):
+        expect(page.locator(unwanted).first).to_be_hidden()
+    assert page.locator("main button:visible").count() == 0 and page.locator("html.dark").count() == 0
+    moment = page.locator("summary time:visible").first
+    printed = moment.evaluate("e => getComputedStyle(e, '::after').content")
+    assert printed.strip('"') == moment.get_attribute("title") and printed.endswith('UTC"')
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("html.dark").count() == 1
+    page.context.close()
+
+
 @pytest.fixture
 def two(chromium: Browser, tmp_path: Path) -> Iterator[tuple[BrowserContext, BrowserContext]]:
     """An empty DevFlow and the browsers of two people."""
