@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from devflow.core.codes import CODES
 from devflow.web.api import PREFIXES
 from devflow.web.limits import Group
 from devflow.web.versions import VERSION
@@ -114,7 +115,12 @@ SCHEMAS: dict[str, Any] = {
                 "type": "object",
                 "required": ["code", "message", "status_code", "details"],
                 "properties": {
-                    "code": {"type": "string", "description": "For programs."},
+                    "code": {
+                        "type": "string",
+                        "enum": sorted(CODES),
+                        "description": "For programs.",
+                        "x-meanings": [{"code": code, "status": m.status, "says": m.says} for code, m in CODES.items()],
+                    },
                     "message": {"type": "string", "description": "A sentence for a person."},
                     "status_code": {"type": "integer"},
                     "details": {

@@ -27,12 +27,10 @@ def reference(document: Document, base: str) -> Groups:
 
 
 def errors(document: Document) -> list[dict[str, Any]]:
-    """Every status that refuses, with its code and what it means."""
-    found = []
-    for response in document["components"]["responses"].values():
-        error = response["content"]["application/json"]["example"]["error"]
-        found.append({"status": error["status_code"], "code": error["code"], "says": response["description"]})
-    return sorted(found, key=lambda one: one["status"])
+    """Every code of a refusal, with its status and what it means."""
+    error = document["components"]["schemas"]["Error"]["properties"]["error"]
+    found: list[dict[str, Any]] = error["properties"]["code"]["x-meanings"]
+    return found
 
 
 def matching(groups: Groups, search: str) -> Groups:

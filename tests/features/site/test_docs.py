@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from flask import Flask
+from markupsafe import escape
 
+import devflow
+from devflow.core.codes import CODES
 from devflow.web.api import document
 
 
@@ -18,6 +22,18 @@ def test_every_operation_is_there_with_a_call_to_copy(app: Flask) -> None:
             assert f'id="{operation["operationId"].replace(".", "-")}"' in page, (method, path)
     assert page.count("curl ") > sum(len(item) for item in told["paths"].values())
     assert not re.search(r"""(src|href)=["']https?://""", page), "nothing from another server"
+
+
+def test_every_code_that_can_be_answered_is_explained(app: Flask) -> None:
+    code = re.compile(r'(?:\bcode ?= ?"|\bcode, status = "|^    \d{3}: ")([A-Z_]+)"', re.M)
+    source = Path(devflow.__file__).parent
+    rooms = (source / "core", source / "web", source / "features")
+    said = {found for room in rooms for file in room.rglob("*.py") for found in code.findall(file.read_text())}
+    assert {"INVALID_STATE", "REAUTHENTICATION_REQUIRED", "PAYLOAD_TOO_LARGE", "DEPLOYMENT_NOT_FOUND"} <= said
+    assert said <= set(CODES)
+    page = app.test_client().get("/docs").text
+    for name, meaning in CODES.items():
+        assert f">{name}</code>" in page and escape(meaning.says) in page, name
 
 
 def test_a_search_finds_by_address_and_purpose(app: Flask) -> None:
