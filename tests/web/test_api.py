@@ -234,9 +234,10 @@ def _longest(schema: dict[str, Any], name: str) -> int:
     """How many bytes a value may take in an address: a character is up to four bytes, a byte three when escaped."""
     if "anyOf" in schema:
         return max(_longest(one, name) for one in schema["anyOf"])
-    words = re.fullmatch(r"\^\([a-z|_]+\)\$", schema.get("pattern", ""))
+    pattern = schema.get("pattern", "")
+    words = pattern.endswith("$") and not re.search(r"[*+{]", pattern)
     if schema.get("type") != "string" or words or schema.keys() & {"enum", "const", "format"}:
         return 64
     assert "maxLength" in schema, f"{name} may be of any length"
-    plain = schema.get("pattern", "").startswith("^[ -~]")
+    plain = pattern.startswith("^[ -~]")
     return int(schema["maxLength"]) * (3 if plain else 12)
