@@ -136,7 +136,7 @@ def _clear_drafts(folder: Path) -> None:
 
 def _fill(file: IO[bytes], span: Span, stopped: Callable[[], bool]) -> tuple[dict[str, Any], datetime]:
     count, last, row = 0, span.before, None
-    with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:  # the same entries, the same bytes
+    with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:  # the same entries, the same bytes
         for row in _rows(span, stopped):
             packed.write(_line({**plain(row), "previous_hash": last, "hash": row["hash"]}))
             count, last = count + 1, row["hash"]
