@@ -319,9 +319,9 @@
     const again = $$("form[method=post]").some(form => form.getAttribute("action")?.split("?")[0] === location.pathname)
     if (named || again) history.replaceState(history.state, "", named ?? location.href)
   }
-  // Where nothing has the focus yet: the first field that is wrong. A tab that is out of sight comes into it.
+  // The first field that is wrong, before the one that has the focus on a fresh page. A tab that is out of sight comes into it.
   const settleSight = () => {
-    if (document.activeElement === document.body) $("main [aria-invalid=true]")?.focus()
+    $("main [aria-invalid=true]")?.focus()
     const tab = $(".tabline [aria-current]")
     const row = tab?.parentElement
     if (row) row.scrollLeft += tab.getBoundingClientRect().left - row.getBoundingClientRect().left - (row.clientWidth - tab.offsetWidth) / 2

@@ -106,6 +106,19 @@ def test_whatever_has_the_focus_shows_it(page: Page) -> None:
     assert seen > 15
 
 
+def test_the_focus_is_on_what_is_wrong(chromium: Browser, place: Place) -> None:
+    context = chromium.new_context(base_url=place.url)
+    page = context.new_page()
+    page.goto("/signup")
+    page.keyboard.type("Ada again")
+    page.get_by_label("E-mail").fill("ada@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("There is an account with this e-mail address already.")).to_be_visible()
+    expect(page.get_by_label("E-mail")).to_be_focused()
+    context.close()
+
+
 @pytest.mark.parametrize(("button", "menu"), [("teams", "Storefront"), ("me", "Profile"), ("theme-menu", "Light")])
 def test_a_menu_opens_and_is_walked_by_arrow_keys(page: Page, button: str, menu: str) -> None:
     page.goto("/dashboard")

@@ -94,7 +94,8 @@ def _open(permission: Permission) -> list[Source]:
 
 def _system(user: User, permission: Permission) -> list[Source]:
     holds = permission in SYSTEM_ROLES.get(user.role, frozenset())
-    text = f"The role {user.role} on this platform {'allows it everywhere' if holds else 'does not hold it'}."
+    name = user.role.replace("_", " ")
+    text = f"The role {name} on this platform {'allows it everywhere' if holds else 'does not hold it'}."
     return [Source("system_role", "allow" if holds else "none", text, user.role)]
 
 

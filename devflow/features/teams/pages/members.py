@@ -8,7 +8,7 @@ from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from devflow.core.access import Permission
-from devflow.core.errors import NotFound
+from devflow.core.errors import Conflict, Invalid, NotFound
 from devflow.core.settings import Settings
 from devflow.core.use_case import refusal
 from devflow.features.accounts.service import people
@@ -73,7 +73,10 @@ def invite(data: InviteIn | None) -> Any:
     if not actor().may(Permission.MEMBERS_MANAGE, team):
         raise refusal(actor(), Permission.MEMBERS_MANAGE, team)
     if data is not None:
-        return _sent(team, inviting.invite(actor(), team.id, data, _settings()))
+        try:
+            return _sent(team, inviting.invite(actor(), team.id, data, _settings()))
+        except Conflict as error:
+            raise Invalid(error.message, {"email": [error.message]}) from error
     return {"to_give": roles_to_give(actor(), team), "values": {"role": "member"}, "mails": mails()}
 
 
