@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         description="Keys for secrets at rest, newest first, separated by commas (Fernet). Empty: made once and kept.",
     )
     jwt_expires_in: Seconds = Field(3600, ge=60, description="Life of an access token: seconds, or `7d`, `1h`, `30m`.")
-    refresh_token_expires_in: Seconds = Field(30 * 86400, ge=60, description="Life of a refresh token.")
+    refresh_token_expires_in: Seconds = Field(
+        30 * 86400, ge=60, description="Life of a refresh token unless remembered."
+    )
     session_expires_in: Seconds = Field(12 * 3600, ge=60, description="Life of a browser session unless remembered.")
     remember_expires_in: Seconds = Field(
         90 * 86400, ge=60, description="Life of a sign-in that shall be remembered: browser session or refresh token."
