@@ -52,7 +52,7 @@ HINTS = {
 """What to do about a fault of this kind."""
 HINT = (
     "Somebody or something changed the database past DevFlow. Keep a copy of it as it is, compare with a backup around "
-    "that entry, and change the passwords of the database. `devflow audit verify` tells the same."
+    "that entry, and change the passwords of the database. To check by hand, run `devflow audit verify`."
 )
 """What to do about any other."""
 
