@@ -74,6 +74,19 @@ def test_an_invitation_is_accepted_or_withdrawn(
     assert bob.id not in places(app, team)  # it was withdrawn, or Bob was removed right after
 
 
+def test_an_invitation_is_accepted_or_its_sender_demoted_first(
+    app: Flask, ann: Person, person: Callable[..., Person], join: Any, team: str, token_for: Callable[[str], str]
+) -> None:
+    bob, cleo = person("Bob"), person("Cleo")
+    join(bob, team, "admin")
+    bob.call("POST", "/team/members", 201, team_id=team, email=cleo.email, role="admin")
+    demote = (ann, "PATCH", f"/team/members/{places(app, team)[bob.id]}/role", {"role": "viewer"})
+    accept = (cleo, "POST", f"/team/invitations/{token_for(cleo.email)}/accept", {})
+    answers = at_once(app, accept, demote)
+    assert answers in ([200, 200], [200, 409]) and (cleo.id in places(app, team)) is (answers == [200, 200])
+    cleo.call("POST", accept[2], 409)
+
+
 def test_a_team_is_deleted_once_and_nobody_joins_it(
     app: Flask, ann: Person, person: Callable[..., Person], team: str, token_for: Callable[[str], str]
 ) -> None:
