@@ -28,6 +28,7 @@ from docker.errors import DockerException
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from devflow.core.settings import Settings
 from devflow.ports.doctor import Check
@@ -195,15 +196,13 @@ def _audit(settings: Settings) -> list[Check]:
     url = make_url(settings.store_url)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
         return []
-    engine = create_engine(url)
     try:
+        engine = create_engine(url, poolclass=NullPool)
         with engine.connect() as connection:
             asked = "select number, checked_at, fault, fault_number from audit_checks"
             found = connection.execute(text(asked)).one_or_none()
     except SQLAlchemyError:
         return []  # the examination of the database says why
-    finally:
-        engine.dispose()
     if found is None:
         return [Check("Audit", "ok", "Its chain was not checked yet; the worker does that every hour.")]
     at = found.checked_at if isinstance(found.checked_at, datetime) else datetime.fromisoformat(found.checked_at)

@@ -2,102 +2,40 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Thread
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import time_machine
-from click.testing import CliRunner
 from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from devflow import cli
-from devflow.core import crypto
-from devflow.core.access import SYSTEM, Actor
+from devflow.core.access import SYSTEM
 from devflow.core.clock import now
 from devflow.core.db import db, transaction
 from devflow.core.errors import Conflict, Unavailable
 from devflow.core.settings import Settings
-from devflow.features.audit import service as audit
 from devflow.features.audit.models import Archive, Entry
 from devflow.features.audit.schemas import AuditQuery
 from devflow.features.audit.service import archiving, chain, exporting, sealed
 from devflow.web.ports import port
+from tests.features.audit.old_entries import ANCHOR, DAYS, in_files, numbers, unlocked, write
 
-ANN = Actor(id="a" * 36, name="Ann", email="ann@example.com", ip="192.0.2.7", agent="curl", request_id="r-1")
-THING = SimpleNamespace(id="t" * 36, name="Käse 🧀", team_id="T" * 36)
-DAYS = 90
-GUARDS = {
-    "sqlite": ("audit_logs_no_update", "audit_logs_no_delete", "audit_archives_no_update", "audit_archives_no_delete"),
-    "postgresql": ("audit_logs_append_only", "audit_logs_no_delete", "audit_archives_append_only"),
-}
-ANCHOR = (
-    "insert into audit_archives (first_number, last_number, entries, previous_hash, hash, file, size, sha256, last_at, "
-    "signature, created_at) select {first}, {last}, {entries}, '', {hash}, 'x', 1, 'x', created_at, 'x', created_at "
-    "from audit_logs where number = {last}"
-)
+pytestmark = pytest.mark.usefixtures("within")
 
 
 @pytest.fixture
 def settings(each_store: dict[str, Any]) -> dict[str, Any]:
     return each_store
-
-
-@pytest.fixture(autouse=True)
-def store(app: Flask) -> Iterator[Flask]:
-    with app.app_context():
-        yield app
-        db.session.remove()
-
-
-@pytest.fixture
-def folder(store: Flask) -> Path:
-    return port(Settings).folder / "audit"
-
-
-def write(count: int, days_ago: float = 0) -> None:
-    """So many entries, made so many days ago."""
-    with time_machine.travel(now() - timedelta(days=days_ago)):
-        for at in range(count):
-            with transaction():
-                audit.record(ANN, "thing.changed", THING, {"at": [at, at + 1], "when": 1.5})
-
-
-def unlocked(*statements: str) -> None:
-    """As somebody who may do anything to the database: the guards are dropped first."""
-    dialect = db.engine.dialect.name
-    with transaction():
-        for name in GUARDS[dialect]:
-            table = f" on {name[: name.index('s_') + 1]}" if dialect == "postgresql" else ""
-            db.session.execute(text(f"drop trigger if exists {name}{table}"))
-        for statement in statements:
-            db.session.execute(text(statement))
-
-
-def numbers() -> list[int]:
-    found = list(db.session.scalars(select(Entry.number).order_by(Entry.number)))
-    db.session.rollback()
-    return found  # type: ignore[return-value]
-
-
-def in_files(folder: Path) -> list[int]:
-    """The numbers in files that are noted down."""
-    found = []
-    for archive in sealed.archives():
-        lines = gzip.decompress((folder / archive.file).read_bytes()).splitlines()
-        found += [row["number"] for row in map(json.loads, lines) if "seal" not in row]
-    return found
 
 
 def test_old_entries_leave_and_the_chain_goes_on_from_where_they_end(folder: Path) -> None:
@@ -202,92 +140,6 @@ def test_what_is_kept_of_a_file_cannot_be_changed_and_lets_out_no_more(folder: P
     assert numbers() == [4, 5, 6]
 
 
-def test_who_deletes_old_entries_without_the_key_is_found_out(folder: Path) -> None:
-    write(3, days_ago=200)
-    write(2)
-    with transaction():
-        db.session.execute(text(ANCHOR.format(first=1, last=3, entries=3, hash="hash")))
-        db.session.execute(text("delete from audit_logs where number <= 3"))
-    fault = chain.verify(folder=folder).fault
-    assert fault is not None and fault.kind == "archive" and "not as it was written" in fault.says
-
-
-@pytest.mark.parametrize(
-    ("statement", "kind"),
-    [
-        ("delete from audit_archives", "missing"),
-        ("update audit_archives set hash = 'x' where first_number = 1", "archive"),
-        ("update audit_archives set sha256 = 'x' where first_number = 1", "archive"),
-        ("delete from audit_archives where first_number = 1", "archive"),
-        ("delete from audit_archives where first_number = 3", "missing"),
-    ],
-)
-def test_what_is_kept_of_the_files_is_checked(folder: Path, statement: str, kind: str) -> None:
-    write(2, days_ago=200)
-    write(2, days_ago=150)
-    write(2)
-    archiving.archive(folder, 180)
-    archiving.archive(folder, DAYS)
-    unlocked(statement)
-    fault = chain.verify(folder=folder).fault
-    assert fault is not None and fault.kind == kind, fault
-
-
-@pytest.fixture
-def command(store: Flask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setattr(cli, "create_app", lambda: store)
-    return lambda *words: CliRunner().invoke(cli.main, ["audit", *words])
-
-
-def _forge(lines: list[bytes]) -> list[bytes]:
-    return [lines[0].replace(b'"Ann"', b'"Eve"'), *lines[1:]]
-
-
-@pytest.mark.parametrize(
-    "change", [_forge, lambda lines: lines[1:], lambda lines: lines[:-1], lambda lines: [*lines, lines[0]]]
-)
-def test_an_altered_file_is_told_by_the_database_and_by_itself(
-    folder: Path, command: Callable[..., Any], change: Callable[[list[bytes]], list[bytes]]
-) -> None:
-    write(3, days_ago=200)
-    archiving.archive(folder, DAYS)
-    path = folder / sealed.archives()[0].file
-    assert command("verify", "--file", str(path)).exit_code == 0
-    path.write_bytes(gzip.compress(b"".join(change(gzip.decompress(path.read_bytes()).splitlines(keepends=True)))))
-    told = command("verify")
-    assert told.exit_code == 1 and path.name in told.output and "not as it was written" in told.output
-    assert command("verify", "--file", str(path)).exit_code == 1
-
-
-def test_a_file_that_is_cut_off_is_told(folder: Path, command: Callable[..., Any]) -> None:
-    write(30, days_ago=200)
-    archiving.archive(folder, DAYS)
-    path = folder / sealed.archives()[0].file
-    path.write_bytes(path.read_bytes()[:-40])
-    assert command("verify").exit_code == 1
-    told = command("verify", "--file", str(path))
-    assert told.exit_code == 1 and "cut off" in told.output
-
-
-def test_a_missing_file_is_told_and_may_be_elsewhere(folder: Path, command: Callable[..., Any], tmp_path: Path) -> None:
-    write(3, days_ago=200)
-    noted = "{}:{}".format(*chain.head())
-    write(1, days_ago=150)
-    archiving.archive(folder, DAYS)
-    name, elsewhere = sealed.archives()[0].file, tmp_path / "vault"
-    assert command("verify", "--archives", "--expect", noted).exit_code == 0
-    folder.rename(elsewhere)
-    told = command("verify")
-    assert told.exit_code == 0 and f"missing: {name}" in told.output, "moved away is not broken, but said"
-    told = command("verify", "--archives")
-    assert told.exit_code == 1 and "MISSING" in told.output
-    told = command("verify", "--expect", noted)
-    assert told.exit_code == 1 and "not there to be looked into" in told.output
-    told = command("verify", "--archives", str(elsewhere), "--expect", noted)
-    assert told.exit_code == 0 and "4 entries are in sealed files" in told.output
-    assert "another hash" in command("verify", "--archives", str(elsewhere), "--expect", f"3:{'0' * 64}").output
-
-
 def test_a_broken_chain_is_not_sealed_as_if_it_were_whole(folder: Path) -> None:
     write(4, days_ago=200)
     unlocked("update audit_logs set ip = '203.0.113.9' where number = 3")
@@ -309,14 +161,14 @@ def test_a_disk_that_is_full_loses_nothing(folder: Path) -> None:
     assert archiving.archive(folder, DAYS) == 300
 
 
-def test_two_at_once_archive_each_entry_once(store: Flask, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_archive_each_entry_once(within: Flask, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiving, "MOST", 5)
     write(20, days_ago=200)
     together, left, faults = Barrier(3), [], []
 
     def work() -> None:
         try:
-            with store.app_context():
+            with within.app_context():
                 together.wait(30)
                 left.append(archiving.archive(folder, DAYS))
                 db.session.remove()
@@ -358,7 +210,7 @@ with create_app().app_context():
 
 
 @pytest.mark.parametrize("where", ["_line", "_seal", "_sync", "noted", "commit", "committed"])
-def test_a_death_in_the_middle_loses_nothing_and_doubles_nothing(store: Flask, folder: Path, where: str) -> None:
+def test_a_death_in_the_middle_loses_nothing_and_doubles_nothing(within: Flask, folder: Path, where: str) -> None:
     write(6, days_ago=200)
     write(2)
     settings = port(Settings)
@@ -380,57 +232,8 @@ def test_a_death_in_the_middle_loses_nothing_and_doubles_nothing(store: Flask, f
     assert left == {a.file for a in sealed.archives()}, "what was never noted down is gone"
 
 
-@pytest.fixture
-def key(store: Flask) -> Iterator[Callable[[str], None]]:
-    """Another AUDIT_KEY; `key("new,{}")` puts the first one behind."""
-    settings = port(Settings)
-    first = settings.audit_key.get_secret_value()
-
-    def use(text: str) -> None:
-        crypto.use(
-            settings.encryption_keys.get_secret_value(), audit_key=text.format(first),
-            token_key=settings.secret_key.get_secret_value(),
-        )  # fmt: skip
-
-    yield use
-    use("{}")
-
-
-@pytest.mark.parametrize("archived", [False, True])
-def test_another_key_is_told_from_forgery_and_may_be_replaced(
-    folder: Path, key: Callable[[str], None], archived: bool
-) -> None:
-    write(5, days_ago=200)
-    if archived:
-        write(5)
-        archiving.archive(folder, DAYS)
-    key("new")
-    fault = chain.verify(folder=folder).fault
-    assert fault is not None and fault.kind == "key" and "AUDIT_KEY" in fault.says
-    write(3)
-    fault = chain.verify(folder=folder).fault
-    assert fault is not None and fault.kind == "key", "also when it went on with the new one"
-    key("new,{}")
-    assert chain.verify(folder=folder, reading=True).fault is None
-    end = max(numbers())
-    unlocked(f"update audit_logs set ip = 'x' where number = {end - 6}")
-    fault = chain.verify(folder=folder).fault
-    assert fault is not None and (fault.kind, fault.number) == ("changed", end - 6)
-
-
-def test_a_key_that_was_replaced_seals_no_more(key: Callable[[str], None]) -> None:
-    write(2)
-    key("new,{}")
-    write(2)
-    key("{}")  # whoever got hold of the earlier one
-    write(1)
-    key("new,{}")
-    fault = chain.verify().fault
-    assert fault is not None and (fault.kind, fault.number) == ("changed", 5)
-
-
 def test_the_command_archives_by_hand(
-    store: Flask, folder: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    within: Flask, folder: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(3, days_ago=200)
     assert "for ever" in command("archive").output

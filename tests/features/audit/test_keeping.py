@@ -31,19 +31,14 @@ from devflow.features.mail.models import Letter
 from devflow.ports.doctor import Doctor
 from devflow.web.ports import port
 from tests.conftest import Person
-from tests.features.audit.test_archiving import unlocked, write
+from tests.features.audit.old_entries import unlocked, write
+
+pytestmark = pytest.mark.usefixtures("within")
 
 
 @pytest.fixture
 def settings(each_store: dict[str, Any]) -> dict[str, Any]:
     return {**each_store, "audit_retention_days": 90}
-
-
-@pytest.fixture(autouse=True)
-def store(app: Flask) -> Any:
-    with app.app_context():
-        yield app
-        db.session.remove()
 
 
 def run(kind: str = tasks.VERIFY) -> Any:
@@ -166,7 +161,7 @@ def test_a_check_that_somebody_else_wrote_down_is_not_believed(monkeypatch: pyte
     assert hourly().fault_number == 2 and 1 in seen, "so the next one reads all of it"
 
 
-def test_entries_that_left_between_two_checks_are_no_fault(store: Flask) -> None:
+def test_entries_that_left_between_two_checks_are_no_fault() -> None:
     write(4, days_ago=200)
     write(1)
     hourly()
@@ -193,7 +188,7 @@ def test_all_of_it_may_leave_between_two_checks() -> None:
     assert hourly().fault == "" and hourly(whole=True).fault == ""
 
 
-def test_an_archive_that_cannot_be_written_is_tried_again_and_says_why(store: Flask) -> None:
+def test_an_archive_that_cannot_be_written_is_tried_again_and_says_why() -> None:
     write(4, days_ago=200)
     tasks.folder_of(port(Settings)).write_text("in the way")
     port(Jobs).submit(tasks.ARCHIVE, "audit")

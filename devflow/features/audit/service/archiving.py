@@ -130,8 +130,9 @@ def _not_written(error: OSError) -> Unavailable:
 def _clear_drafts(folder: Path) -> None:
     """Files of those that died over them."""
     for path in folder.glob(".draft-*"):
-        if path.stat().st_mtime < (now() - _DRAFTS_KEPT).timestamp():
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another one has just finished with it
+            if path.stat().st_mtime < (now() - _DRAFTS_KEPT).timestamp():
+                path.unlink()
 
 
 def _fill(file: IO[bytes], span: Span, stopped: Callable[[], bool]) -> tuple[dict[str, Any], datetime]:
