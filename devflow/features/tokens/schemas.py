@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AliasChoices, Field, ValidationInfo, field_
 
 from devflow.core.access import SCOPES, Permission
 from devflow.core.paging import ListQuery
-from devflow.core.schema import Input, Moment, Output
+from devflow.core.schema import Input, Moment, Output, written
 from devflow.features.accounts.schemas.fields import Email
 
 DEFAULT_DAYS = 365
@@ -136,11 +136,20 @@ PERIODS = {"hour": 1, "day": 1, "week": 7, "month": 30}
 """Uses are counted by the day, so an hour shows the day it is in."""
 
 
-class UsageQuery(Input):
-    period: str = Field(
-        "30d", pattern=r"^(hour|day|week|month|[1-9]d|[1-8][0-9]d|90d)$",
+PERIOD = r"^(hour|day|week|month|[1-9]d|[1-8][0-9]d|90d)$"
+Period = Annotated[
+    str,
+    Field(
+        max_length=5,
+        json_schema_extra={"pattern": PERIOD},
         description="hour, day, week, month, or days such as 7d; at most 90d.",
-    )  # fmt: skip
+    ),
+    AfterValidator(written(PERIOD, "An hour, day, week or month, or days such as 7d, at most 90d.")),
+]
+
+
+class UsageQuery(Input):
+    period: Period = "30d"
 
     @property
     def days(self) -> int:

@@ -65,7 +65,8 @@ def test_days_without_requests_are_nothing(ann: Person, token: Token) -> None:
             line = [day["requests"] for day in used["by_day"]]
             assert len(line) == days and line[-1] >= 1 and (days < 4 or line[-4:-1] == [1, 0, 0])
     for period in ("1y", "0d", "91d", "07d", "Day", "d"):
-        ann.call("GET", f"/dev/tokens/{ci.id}/usage?period={period}", 422)
+        error = ann.call("GET", f"/dev/tokens/{ci.id}/usage?period={period}", 422)
+        assert error["details"]["errors"][0]["message"].startswith("An hour, day, week or month")
 
 
 def test_a_request_writes_nothing_by_itself(app: Flask, ann: Person, token: Token, monkeypatch: Any) -> None:
