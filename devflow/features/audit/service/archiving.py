@@ -70,23 +70,39 @@ def archive(folder: Path, days: int, stopped: Callable[[], bool] = never) -> int
     file cannot be written, Conflict when the entries are not as they were sealed."""
     left = 0
     while days and not stopped() and (span := _due(now() - timedelta(days=days))):
-        draft = _written(folder, span, stopped)
         try:
-            left += _seal(SYSTEM, draft)
-        except OSError as error:
-            raise _not_written(error) from error
-        finally:
-            draft.path.unlink(missing_ok=True)
+            left += _archived(folder, span, stopped)
+        except Conflict:
+            if _newest()[0] < span.first:
+                raise  # else another has sealed these meanwhile, so they went away under our hands
     return left
+
+
+def _archived(folder: Path, span: Span, stopped: Callable[[], bool]) -> int:
+    draft = _written(folder, span, stopped)
+    try:
+        return _seal(SYSTEM, draft)
+    except OSError as error:
+        raise _not_written(error) from error
+    finally:
+        draft.path.unlink(missing_ok=True)
+
+
+def _newest() -> tuple[int, str]:
+    """Where the sealed files end; -1 where there is none yet."""
+    db.session.rollback()
+    newest = select(Archive.last_number, Archive.hash).order_by(Archive.last_number.desc())
+    found = db.session.execute(newest).first()
+    return (found[0], found[1]) if found else (-1, "")
 
 
 def _due(before: datetime) -> Span | None:
     """The next entries to leave: the oldest, as far as each is older than that. What a clock that was ahead has dated
     into the future holds nothing up; what is dated too early leaves no sooner than its neighbours."""
-    newest = db.session.execute(select(Archive.last_number, Archive.hash).order_by(Archive.last_number.desc())).first()
-    last, value = newest or (0, "")
-    if newest is None and (oldest := db.session.scalar(_unnumbered(func.max(Entry.created_at)))) is not None:
+    last, value = _newest()
+    if last < 0 and (oldest := db.session.scalar(_unnumbered(func.max(Entry.created_at)))) is not None:
         return Span(0, 0, "") if oldest < before else None
+    last = max(last, 0)
     some = Entry.number.between(last + 1, last + MOST)
     young = select(func.min(Entry.number)).where(some, Entry.created_at.between(before, now()))
     end = db.session.scalar(young) or last + MOST + 1
