@@ -1,4 +1,4 @@
-"""The audit with a million entries: pages by every filter, the check of the chain, an export, and one more entry."""
+"""The audit with a million entries: pages by every filter, checks of the chain, an export, an entry, an archive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 
 from devflow.app import create_app
 from devflow.core.access import SYSTEM, Actor
@@ -21,7 +21,7 @@ from devflow.features.audit import service as audit
 from devflow.features.audit.models import Entry, Head
 from devflow.features.audit.rules.sealing import sealed_text
 from devflow.features.audit.schemas import AuditQuery
-from devflow.features.audit.service import chain, exporting, reading
+from devflow.features.audit.service import archiving, chain, exporting, reading
 from tests.bench.table import Figure, percentile
 
 ROWS = int(os.environ.get("BENCH_AUDIT_ROWS", "1000000"))
@@ -37,7 +37,7 @@ def run(folder: Path) -> list[Figure]:
     with app.app_context():
         db.create_all()
         fill(ROWS)
-        found = [*_pages(), *_whole(), *_one_more()]
+        found = [*_pages(), *_whole(), *_one_more(), *_archive(folder / "sealed")]
         db.session.remove()
     return found
 
@@ -112,6 +112,8 @@ def _whole() -> Iterator[Figure]:
     raw = sum(1 for _ in db.session.execute(every)) and time.perf_counter() - began
     verdict = chain.verify()
     assert verdict.fault is None and verdict.checked == ROWS, verdict
+    newest = chain.verify(since=_at(ROWS - ROWS // 1000))
+    yield Figure(f"newest {newest.checked:,} of {ROWS:,} checked", newest.seconds, "s", None, None)
     yield Figure(f"chain of {ROWS:,} checked", verdict.seconds, "s", raw, 60.0 * ROWS / 1e6, "reading number and hash")
     began = time.perf_counter()
     size = sum(len(line) for line in exporting.export(SYSTEM, AuditQuery()))
@@ -130,3 +132,19 @@ def _one_more() -> Iterator[Figure]:
 
     raw, ours = percentile(_timed(bare), 50), percentile(_timed(entry), 50)
     yield Figure("one entry, with its commit, median", ours * 1000, "ms", raw * 1000, None, "a commit of one row")
+
+
+def _at(number: int) -> tuple[int, str]:
+    found = db.session.execute(select(Entry.number, Entry.hash).where(Entry.number == number)).one()
+    return int(found[0] or 0), str(found[1])
+
+
+def _archive(folder: Path) -> Iterator[Figure]:
+    began = time.perf_counter()
+    left = archiving.archive(folder, 365)
+    spent = time.perf_counter() - began
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    yield Figure(f"archive of {left:,} ({size / 1e6:.0f} MB)", spent, "s", None, None)
+    verdict = chain.verify(folder=folder, reading=True)
+    assert verdict.fault is None and verdict.archived == left, verdict
+    yield Figure("chain and every link of its archives checked", verdict.seconds, "s", None, None)
