@@ -26,7 +26,7 @@ from devflow.core.errors import Conflict, Unavailable
 from devflow.core.settings import Settings
 from devflow.features.audit.models import Archive, Entry
 from devflow.features.audit.schemas import AuditQuery
-from devflow.features.audit.service import archiving, chain, exporting, sealed
+from devflow.features.audit.service import archiving, chain, exporting, sealed, walking
 from devflow.web.ports import port
 from tests.features.audit.old_entries import ANCHOR, DAYS, in_files, numbers, unlocked, write
 
@@ -184,6 +184,23 @@ def test_two_at_once_archive_each_entry_once(within: Flask, folder: Path, monkey
     assert in_files(folder) == list(range(1, 21)), "each once, in order"
     assert {path.name for path in folder.iterdir()} == {a.file for a in sealed.archives()}
     assert chain.verify(folder=folder, reading=True).fault is None
+
+
+def test_a_check_under_way_while_entries_leave_finds_no_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(7, days_ago=200)
+    write(2)
+    chunk, walked = walking.chunk, []
+
+    def slow(after: int, upto: int, most: int = 2) -> Any:
+        walked.append(after)
+        if walked == [0, 2]:
+            assert archiving.archive(folder, DAYS) == 7
+        return chunk(after, upto, most)
+
+    monkeypatch.setattr(walking, "CHUNK", 2)
+    monkeypatch.setattr(walking, "chunk", slow)
+    verdict = chain.verify(folder=folder)
+    assert (verdict.fault, verdict.archived, verdict.checked) == (None, 7, 3)
 
 
 DYING = """

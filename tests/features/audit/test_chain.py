@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Barrier, Thread
 from types import SimpleNamespace
@@ -17,11 +18,12 @@ from sqlalchemy.exc import DatabaseError
 
 from devflow import cli
 from devflow.adapters.fakes.edge import FakeEdge
-from devflow.app import create_app
+from devflow.app import ROOT, create_app
 from devflow.core.access import SYSTEM, Actor, Permission
 from devflow.core.db import db, transaction
 from devflow.core.errors import Conflict
 from devflow.core.use_case import use_case
+from devflow.features.audit import models
 from devflow.features.audit import service as audit
 from devflow.features.audit.models import Entry
 from devflow.features.audit.schemas import AuditQuery
@@ -82,6 +84,15 @@ def test_the_database_refuses_to_change_an_entry(store: Flask, statement: str) -
     with pytest.raises(DatabaseError, match="only be added to"), transaction():
         db.session.execute(text(statement))
     assert chain.verify().fault is None and chain.verify().checked == 3
+
+
+def test_the_migration_makes_the_same_guards() -> None:
+    spec = spec_from_file_location("access", ROOT / "migrations" / "versions" / "20261122_0003_access.py")
+    assert spec is not None and spec.loader is not None
+    migration = module_from_spec(spec)
+    spec.loader.exec_module(migration)
+    assert set(migration.GUARDS["sqlite"]) == {*models.SQLITE_GUARDS, *models.SQLITE_ARCHIVE_GUARDS}
+    assert set(migration.GUARDS["postgresql"]) == {*models.POSTGRES_GUARDS, *models.POSTGRES_ARCHIVE_GUARDS}
 
 
 def test_a_whole_chain_is_whole(store: Flask) -> None:
