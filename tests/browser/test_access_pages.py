@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 
 OUTSIDE = [
     "/", "/login", "/signup", "/forgot-password", "/reset-password", "/reset-password?token=old", "/verify-email",
-    "/verify-email?token=old", "/invitations/old", "/invitations/{invitation}", "/docs", "/terms", "/nothing-here",
+    "/verify-email?token=old", "/invitations/old", "/invitations/{invitation}", "/docs", "/terms", "/privacy",
+    "/nothing-here", "/login?invite_token=old&email=a@example.com", "/signup?invite_token=old&email=a@example.com",
 ]  # fmt: skip
 """What somebody sees who has not signed in."""
 
@@ -30,10 +31,11 @@ INSIDE = {
         "/settings/tokens/{token}", "/settings/tokens/{token}/scopes",
     ],
     "Members": [
-        "/team", "/team?search=nobody", "/team/invite", "/team/access", "/team/activity", "/team/settings",
-        "/teams/new", "/security/why", "/security/why?place=team:{team}&permission=members:manage",
+        "/team", "/team?search=nobody", "/team?invited=2", "/team/invite", "/team/access", "/team/activity",
+        "/team/settings", "/teams/new", "/security/why", "/security/why?place=team:{team}&permission=members:manage",
     ],
-    "Projects": ["/projects/{slug}/access"],
+    "Projects": ["/projects/{slug}/access", "/projects/{slug}/access?search=nobody"],
+    "Overview": ["/dashboard"],
     "Audit": ["/audit", "/audit?search=nothing-like-it", "/audit/mine"],
     "Admin": [
         "/admin", "/admin/users", "/admin/users?search=nobody", "/admin/users/{user}", "/admin/roles",
