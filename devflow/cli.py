@@ -188,8 +188,8 @@ def _told(verdict: Verdict, folder: Path, demanded: bool) -> int:
     if verdict.left_out:
         click.echo(f"{verdict.left_out:,} numbers between the first and the last are not in this file.")
     if verdict.archived:
-        how = "every link of each" if demanded else "the checksum of each; --archives reads every link"
-        click.echo(f"{verdict.archived:,} entries are in sealed files; {verdict.files:,} of these checked ({how}).")
+        how = "every link" if demanded else "by checksum; --archives reads every link"
+        click.echo(f"{verdict.archived:,} entries are in sealed files. Files checked: {verdict.files:,} ({how}).")
     for name in verdict.absent:
         click.echo(f"{click.style('MISSING' if demanded else 'missing', fg='yellow')}: {name} is not in {folder}.")
     if verdict.fault:
