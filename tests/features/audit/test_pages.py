@@ -98,21 +98,31 @@ def test_the_button_has_the_worker_check_the_chain(app: Flask, ann: Person, brow
         assert (chain.verify().fault is not None) is broken
 
 
+def _checked(app: Flask, *statements: str) -> int:
+    """What the worker's check finds after these statements; returns up to where."""
+    with app.app_context():
+        with transaction():
+            for statement in statements:
+                db.session.execute(db.text(statement))
+        port(Jobs).submit(tasks.VERIFY, "audit")
+        mine = (JobRow.state == "queued", JobRow.kind == tasks.VERIFY)
+        waiting = db.session.scalars(db.select(JobRow.id).where(*mine)).all()
+        db.session.rollback()
+        port(Jobs).run(waiting[0], 1)
+        return keeping.latest().number  # type: ignore[union-attr]
+
+
+def test_a_check_of_nothing_does_not_claim_to_have_read_something(
+    app: Flask, person: Callable[..., Person], browser: Browser
+) -> None:
+    assert _checked(app) == 0
+    page = browser(person("Ann")).get("/admin/audit").text
+    assert "There were no entries to check" in page and "Verified up to" not in page
+
+
 def test_the_page_says_how_far_and_when_and_what_to_do(
     app: Flask, person: Callable[..., Person], browser: Browser
 ) -> None:
-    def checked(*statements: str) -> int:
-        with app.app_context():
-            with transaction():
-                for statement in statements:
-                    db.session.execute(db.text(statement))
-            port(Jobs).submit(tasks.VERIFY, "audit")
-            mine = (JobRow.state == "queued", JobRow.kind == tasks.VERIFY)
-            waiting = db.session.scalars(db.select(JobRow.id).where(*mine)).all()
-            db.session.rollback()
-            port(Jobs).run(waiting[0], 1)
-            return keeping.latest().number  # type: ignore[union-attr]
-
     with time_machine.travel(now() - timedelta(days=200)):
         ann = person("Ann")
     client = browser(ann)
@@ -121,13 +131,13 @@ def test_the_page_says_how_far_and_when_and_what_to_do(
     with app.app_context():
         folder = tasks.folder_of(port(Settings))
         assert archiving.archive(folder, 50) > 0
-    number = checked()
+    number = _checked(app)
     page = client.get("/admin/audit").text
     assert f"Verified up to entry {number}" in page and "Whole" in page and "in 1 sealed file " in page
     folder.rename(folder.with_name("moved"))
-    checked()
+    _checked(app)
     assert "1 is not there any more" in client.get("/admin/audit").text
-    checked("drop trigger audit_logs_no_update", f"update audit_logs set ip = 'x' where number = {number}")
+    _checked(app, "drop trigger audit_logs_no_update", f"update audit_logs set ip = 'x' where number = {number}")
     page = client.get("/admin/audit").text
     assert f"Broken at entry {number}" in page and "Keep a copy of it as it is" in page and 'role="alert"' in page
 
