@@ -32,7 +32,10 @@ INSIDE = {
     ],
     "Members": [
         "/team", "/team?search=nobody", "/team?invited=2", "/team/invite", "/team/access", "/team/activity",
-        "/team/settings", "/teams/new", "/security/why", "/security/why?place=team:{team}&permission=members:manage",
+        "/team/settings", "/teams/new", "/team/service-accounts", "/team/service-accounts?search=nobody",
+        "/team/service-accounts/new", "/team/service-accounts/{account}", "/team/service-accounts/{account}/edit",
+        "/team/service-accounts/{account}/tokens/new", "/settings/tokens/{account_token}",
+        "/security/why", "/security/why?place=team:{team}&permission=members:manage",
     ],
     "Projects": ["/projects/{slug}/access", "/projects/{slug}/access?search=nobody"],
     "Overview": ["/dashboard"],
