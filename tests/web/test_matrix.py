@@ -130,7 +130,8 @@ def _furnish(door: Door, team_id: str, project_id: str) -> dict[str, str]:
     return {
         "place": "", "team_id": team_id, "token_id": door.ids["token of read token"],
         "session_id": door.sessions[OWNER],
-        "account_id": machine.id, "role_id": role.id, "letter_id": letter.id, "member_id": invited.id, "invite_token": "the link",
+        "account_id": machine.id,
+        "role_id": role.id, "letter_id": letter.id, "member_id": invited.id, "invite_token": "the link",
         "grant_id": grant.id, "user_id": door.ids[INVITED], "provider": "github",
     }  # fmt: skip
 

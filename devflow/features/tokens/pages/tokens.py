@@ -74,7 +74,8 @@ def show(token_id: str) -> ResponseReturnValue:
     usage = counting.usage(actor(), token_id, asked.days, port(counting.Counter))
     return render(
         "settings/token.html", "use", token=token, usage=usage, bars=rules.bars(usage.by_day), query=asked, now=now(),
-        account=owning.account_of(actor(), token), places=owning.places(actor(), token), old=owning.old_values(actor(), token_id), says=_sentences(token.scopes),
+        account=owning.account_of(actor(), token), places=owning.places(actor(), token),
+        old=owning.old_values(actor(), token_id), says=_sentences(token.scopes),
     )  # fmt: skip
 
 
