@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, or_, select
 
-from devflow.core.access import TEAM_RIGHTS, Actor, Permission, Scope
+from devflow.core.access import TEAM_RIGHTS, Actor, Permission, Scope, Scoped
 from devflow.core.addresses import service_address
 from devflow.core.clock import now
 from devflow.core.db import db
@@ -206,12 +206,18 @@ def _check_free(team_id: str, name: str) -> None:
         raise Conflict(f"There is a service account {name} in this team already. Choose another name.")
 
 
+def offered(actor: Actor, place: Scoped) -> list[tuple[str, str, str]]:
+    """The roles this actor may give to a service account, for forms."""
+    return [row for row in rules.roles_to_give(actor, place) if row[0] != "owner"]
+
+
 def described(account: ServiceAccount, makers: dict[str, str]) -> dict[str, Any]:
     """A service account as both doors show it; `makers` are the names of those who made such accounts."""
     fields = ("id", "team_id", "name", "description", "role", "is_active", "created_at")
     maker = makers.get(account.created_by_id or "")
     made = {"id": account.created_by_id, "name": maker} if maker else None
-    return {**{name: getattr(account, name) for name in fields}, "created_by": made}
+    found = {name: getattr(account, name) for name in fields}
+    return {**found, "role_title": rules.TITLES[account.role], "created_by": made}
 
 
 def makers(accounts: Any) -> dict[str, str]:

@@ -11,14 +11,12 @@ from flask.typing import ResponseReturnValue
 
 from devflow.core.access import Permission
 from devflow.core.clock import now
-from devflow.core.errors import Conflict, Invalid
+from devflow.core.errors import Conflict, Invalid, NotFound
 from devflow.core.settings import Settings
 from devflow.core.use_case import refusal
 from devflow.features.projects import service as projects
 from devflow.features.projects.schemas import ProjectQuery
 from devflow.features.teams import service as teams
-from devflow.features.teams.pages.members import here
-from devflow.features.teams.rules import TITLES, roles_to_give
 from devflow.features.teams.schemas import ServiceAccountIn, ServiceAccountPatch, ServiceAccountQuery
 from devflow.features.teams.service import serving as accounts
 from devflow.features.teams.service.serving import ServiceAccount
@@ -28,6 +26,7 @@ from devflow.features.tokens.service import serving
 from devflow.web.identity import actor
 from devflow.web.limits import limited
 from devflow.web.pages import filters, redirect, render, submits
+from devflow.web.place import remembered
 from devflow.web.ports import port
 
 bp = Blueprint("service_accounts", __name__, url_prefix="/team/service-accounts")
@@ -37,24 +36,22 @@ P = Permission
 @bp.get("")
 def index() -> ResponseReturnValue:
     asked = filters(ServiceAccountQuery)
-    page = accounts.search(actor(), here(), asked)
-    return render(
-        "teams/service_accounts.html", "rows", page=page, rows=serving.described(page.items), query=asked, titles=TITLES
-    )
+    page = accounts.search(actor(), _here(), asked)
+    return render("teams/service_accounts.html", "rows", page=page, rows=serving.described(page.items), query=asked)
 
 
 @bp.route("/new", methods=["GET", "POST"])
 @limited("sensitive")
 @submits("teams/service_account_form.html", ServiceAccountIn, calls=accounts.create)
 def create(data: ServiceAccountIn | None) -> Any:
-    team = here()
+    team = _here()
     if not actor().may(P.MEMBERS_MANAGE, team):
         raise refusal(actor(), P.MEMBERS_MANAGE, team)
     if data is not None:
         with _taken():
             made = accounts.create(actor(), team.id, data)
         return redirect(_page(made), f"{made.name} is ready. Make a token for it.")
-    return {"account": None, "to_give": _roles(team), "values": {"role": "member"}}
+    return {"account": None, "to_give": accounts.offered(actor(), team), "values": {"role": "member"}}
 
 
 @bp.get("/<account_id>")
@@ -64,7 +61,7 @@ def show(account_id: str) -> ResponseReturnValue:
     page = serving.search(actor(), account.id, filters(TokenQuery)) if manages else None
     return render(
         "teams/service_account.html", "rows", account=account, facts=serving.described([account])[0], page=page,
-        manages=manages, titles=TITLES, now=now(), of=teams.find(actor(), account.team_id),
+        manages=manages, now=now(), of=teams.find(actor(), account.team_id),
     )  # fmt: skip
 
 
@@ -79,7 +76,7 @@ def change(account_id: str, data: ServiceAccountPatch | None) -> Any:
             changed = accounts.change(actor(), account_id, ServiceAccountPatch(**sent.model_dump(exclude_none=True)))
         return redirect(_page(changed), "Service account saved")
     values = {"name": account.name, "description": account.description, "role": account.role}
-    return {"account": account, "to_give": _roles(account), "values": values}
+    return {"account": account, "to_give": accounts.offered(actor(), account), "values": values}
 
 
 @bp.post("/<account_id>/switch")
@@ -122,9 +119,12 @@ def _managed(account_id: str) -> ServiceAccount:
     return account
 
 
-def _roles(place: Any) -> list[tuple[str, str, str]]:
-    """The roles that this person may give to a service account."""
-    return [row for row in roles_to_give(actor(), place) if row[0] != "owner"]
+def _here() -> teams.Team:
+    """The team this browser looks at."""
+    team = teams.chosen(actor(), remembered())
+    if team is None:
+        raise NotFound("You belong to no team yet.")
+    return team
 
 
 def _page(account: ServiceAccount) -> str:
