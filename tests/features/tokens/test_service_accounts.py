@@ -281,6 +281,8 @@ def test_roles_are_given_to_it_in_its_team_only(ann: Person, team: str, machine:
     ann.call("POST", given, 409, project_id=other)
     ann.call("POST", given, project_id=project)
     program.call("DELETE", f"/projects/{project}")
+    why = ann.call("GET", f"/security/why?permission=account:manage&user_id={machine}&team_id={team}")
+    assert why["allowed"] is False and not [one for one in why["sources"] if one["effect"] == "allow"]
     built_in = next(one["id"] for one in ann.call("GET", "/security/roles") if one["name"] == "admin")
     ann.call("POST", f"/security/users/{machine}/roles/{built_in}", 409)
 
