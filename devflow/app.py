@@ -33,7 +33,7 @@ from devflow.core.settings import Settings, load
 from devflow.features.accounts.service import entering, people
 from devflow.features.audit import service as audit
 from devflow.features.teams import service as teams
-from devflow.features.tokens import api as tokens_door
+from devflow.features.tokens.api import tokens as tokens_door
 from devflow.features.tokens.service import bearing as tokens
 from devflow.features.tokens.service.counting import Counter
 from devflow.ports.doctor import Doctor

@@ -107,6 +107,9 @@ TEAM_RIGHTS = _OWNER | {P.DEPLOYMENTS_RUN}
 """Everything that can be allowed on a team's things; who holds any of it there may know that the thing exists."""
 
 _USER = frozenset({P.ACCOUNT_MANAGE, P.ACCOUNT_READ, P.TEAMS_CREATE, P.TOKENS_MANAGE, P.TOKENS_READ, P.TOKENS_VERIFY})
+SERVICE = frozenset({P.ACCOUNT_READ, P.TOKENS_MANAGE, P.TOKENS_READ, P.TOKENS_VERIFY})
+"""What a service account may beside its team: say who it is, and look after tokens no wider than its own."""
+
 _PLATFORM_ADMIN = frozenset(P) - OPEN - {P.USERS_PROMOTE, P.DEPLOYMENTS_RUN}
 
 SYSTEM_ROLES: Mapping[str, frozenset[Permission]] = {
@@ -202,6 +205,8 @@ class Actor:
     fresh: bool = True
     """Has this person proved who they are a short while ago?"""
     everything: bool = False
+    service: bool = False
+    """Is it a service account and no person?"""
 
     @property
     def team_ids(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flask import Flask, url_for
 
+from devflow.core.addresses import is_service
 from devflow.core.clock import now
 
 
@@ -72,6 +73,7 @@ def hue(name: str) -> int:
 def init_app(app: Flask) -> None:
     env = app.jinja_env
     env.filters.update(ago=ago, duration=duration, bytes=size, initials=initials, hue=hue)
+    env.tests["service_account"] = is_service
     env.filters["short"] = lambda sha: (sha or "")[:7]
     env.filters["exact"] = lambda moment: f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else ""
     digests: dict[str, tuple[float, str]] = {}

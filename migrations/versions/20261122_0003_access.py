@@ -354,6 +354,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('in_app_comments', sa.Boolean(), nullable=False, server_default=sa.true()))
 
     with op.batch_alter_table('users', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('kind', sa.String(length=10), server_default='person', nullable=False))
+        batch_op.add_column(sa.Column('description', sa.Text(), server_default='', nullable=False))
         batch_op.add_column(sa.Column('oidc_id', sa.String(length=255), nullable=True))
         batch_op.create_unique_constraint(batch_op.f('uq_users_oidc_id'), ['oidc_id'])
     _part_user_names()
@@ -414,11 +416,15 @@ def downgrade() -> None:
     for statement in UNGUARD[op.get_bind().dialect.name]:
         op.execute(statement)
     op.drop_table('idempotency_keys')
-    op.execute("delete from team_members where user_id is null or status <> 'active'")
+    op.execute("delete from team_members where user_id is null or status <> 'active' "
+               "or user_id in (select id from users where kind = 'service')")
+    op.execute("delete from users where kind = 'service'")  # before, every account was a person
     op.drop_index('ix_users_username_lower', table_name='users')
     with op.batch_alter_table('users', schema=None) as batch_op:
         batch_op.drop_constraint(batch_op.f('uq_users_oidc_id'), type_='unique')
         batch_op.drop_column('oidc_id')
+        batch_op.drop_column('description')
+        batch_op.drop_column('kind')
 
     with op.batch_alter_table('user_preferences', schema=None) as batch_op:
         batch_op.drop_column('in_app_comments')

@@ -32,7 +32,10 @@ INSIDE = {
     ],
     "Members": [
         "/team", "/team?search=nobody", "/team?invited=2", "/team/invite", "/team/access", "/team/activity",
-        "/team/settings", "/teams/new", "/security/why", "/security/why?place=team:{team}&permission=members:manage",
+        "/team/settings", "/teams/new", "/team/service-accounts", "/team/service-accounts?search=nobody",
+        "/team/service-accounts/new", "/team/service-accounts/{account}", "/team/service-accounts/{account}/edit",
+        "/team/service-accounts/{account}/tokens/new", "/settings/tokens/{account_token}",
+        "/security/why", "/security/why?place=team:{team}&permission=members:manage",
     ],
     "Projects": ["/projects/{slug}/access", "/projects/{slug}/access?search=nobody"],
     "Overview": ["/dashboard"],
@@ -87,6 +90,8 @@ def place(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         invited = ada.post("/team/members", email="carol@example.com", role="member")
         role = ada.post("/security/roles", name="Release manager", permissions=["projects:read", "deployments:create"])
         token = ada.post("/dev/tokens", name="Pipeline", scopes=["read"], expires_in_days=30)
+        machine = ada.post("/team/service-accounts", name="GitHub Actions", role="member")
+        machine_token = ada.post(f"/team/service-accounts/{machine['id']}/tokens", name="Deploys", scopes=["deploy"])
         made = ada.post("/projects", repository_url="https://example.com/guestbook")
         ada.post("/security/access", project_id=made["id"], email="guest@example.com", role_id=role["id"])
         roles = ada.http.get("/security/roles").json()["data"]
@@ -97,7 +102,8 @@ def place(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         page.get_by_role("button", name="Set up").click()
         page.wait_for_url("**/settings/two-factor/setup")
         ids = {
-            "user": user, "team": team, "role": role["id"], "token": token["id"], "slug": made["slug"],
+            "user": user, "team": team, "role": role["id"], "token": token["id"],
+            "account": machine["id"], "account_token": machine_token["id"], "slug": made["slug"],
             "built_in": next(r["id"] for r in roles if r["is_system"]),
             "invitation": link(page, "carol@example.com").rpartition("/")[2],
         }  # fmt: skip

@@ -142,7 +142,7 @@ def _upgrade(app: Flask) -> None:
 
 
 def _fill(app: Flask) -> None:
-    """An account with a project and a deployment, and what hangs on them."""
+    """An account with a project and a deployment, a service account, and what hangs on them."""
     client = app.test_client()
     person = {"name": "Ann", "email": "ann@example.com", "password": "correct horse"}
     token = client.post("/api/v1/auth/register", json=person).get_json()["data"]["access_token"]
@@ -152,6 +152,10 @@ def _fill(app: Flask) -> None:
     assert made.status_code == 201, made.text
     project = made.get_json()["data"]["id"]
     assert client.post(f"/api/v1/projects/{project}/deploy", json={}, headers=headers).status_code == 201
+    machine = client.post("/api/v1/team/service-accounts", json={"name": "Nightly"}, headers=headers)
+    assert machine.status_code == 201, machine.text
+    tokens = f"/api/v1/team/service-accounts/{machine.get_json()['data']['id']}/tokens"
+    assert client.post(tokens, json={"name": "ci"}, headers=headers).status_code == 201
     tables = ("users", "teams", "projects", "deployments", "deployment_stages", "jobs", "outbox")
     with app.app_context():
         counts = {table: db.session.execute(text(f"SELECT count(*) FROM {table}")).scalar() for table in tables}

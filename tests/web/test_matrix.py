@@ -13,6 +13,7 @@ from devflow.core.access import Permission
 from devflow.core.clock import now
 from devflow.core.crypto import digest
 from devflow.core.db import db
+from devflow.features.accounts.models import User
 from devflow.features.mail.models import Letter
 from devflow.features.roles.models import Assignment, Role
 from devflow.features.teams.models import Member, Team
@@ -23,7 +24,7 @@ from tests.web.test_routes import OUTSIDE_THE_PATTERN, PAGES, SELF_MADE, things 
 
 P = Permission
 OF_THE_PROJECT = {"project_id", "slug", "deployment_id", "container_id"}
-PLACED = OF_THE_PROJECT | {"team_id", "member_id"}
+PLACED = OF_THE_PROJECT | {"team_id", "member_id", "account_id"}
 """Parts of an address that name a thing of the team."""
 OWNED = {"token_id", "session_id"}
 """Parts of an address that name something of the owner's."""
@@ -121,10 +122,15 @@ def _furnish(door: Door, team_id: str, project_id: str) -> dict[str, str]:
     person = door.ids["guest"]
     grant = Assignment(user_id=person, role_id=role.id, scope="project", place=project_id, project_id=project_id)
     db.session.add(grant)
+    machine = User(kind="service", name="shop", email="shop@service.invalid", username="machine")
+    db.session.add(machine)
+    db.session.flush()
+    db.session.add(Member(team_id=team_id, user_id=machine.id, email=machine.email, role="viewer"))
     db.session.commit()
     return {
         "place": "", "team_id": team_id, "token_id": door.ids["token of read token"],
         "session_id": door.sessions[OWNER],
+        "account_id": machine.id,
         "role_id": role.id, "letter_id": letter.id, "member_id": invited.id, "invite_token": "the link",
         "grant_id": grant.id, "user_id": door.ids[INVITED], "provider": "github",
     }  # fmt: skip

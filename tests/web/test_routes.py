@@ -94,6 +94,13 @@ PAGES: dict[str, str | Permission] = {
     "tokens.set_scopes": P.TOKENS_MANAGE,
     "tokens.rotate": P.TOKENS_MANAGE,
     "tokens.revoke": P.TOKENS_MANAGE,
+    "service_accounts.index": P.MEMBERS_READ,
+    "service_accounts.create": P.MEMBERS_MANAGE,
+    "service_accounts.show": P.MEMBERS_READ,
+    "service_accounts.change": P.MEMBERS_MANAGE,
+    "service_accounts.switch": P.MEMBERS_MANAGE,
+    "service_accounts.delete": P.MEMBERS_MANAGE,
+    "service_accounts.create_token": P.MEMBERS_MANAGE,
     "audit.index": P.AUDIT_READ,
     "audit.mine": P.ACCOUNT_READ,
     "audit_admin.everything": P.PLATFORM_MANAGE,
@@ -171,7 +178,7 @@ def things(app: Flask, ann: Person) -> dict[str, str]:
         "name": "KEY", "session_id": "none", "letter_id": "none", "token_id": "none",
         "member_id": "none", "invite_token": "none",
         "team_id": project["team_id"], "provider": "github",
-        "user_id": "none", "role_id": "none", "grant_id": "none",
+        "account_id": "none", "user_id": "none", "role_id": "none", "grant_id": "none",
     }  # fmt: skip
 
 

@@ -10,12 +10,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from devflow.core.clock import now
 from devflow.core.db import HasId, HasUpdates, Model
 
+PERSON, SERVICE = "person", "service"
+
 
 class User(HasId, HasUpdates, Model):
-    """A person. `role` is the role on the whole platform."""
+    """A person, or (`kind` service) a service account of a team, which `description` says the use of and which never
+    signs in. `role` is the role on the whole platform."""
 
     __tablename__ = "users"
 
+    kind: Mapped[str] = mapped_column(String(10), default=PERSON)
+    description: Mapped[str] = mapped_column(Text, default="")
     name: Mapped[str] = mapped_column(String(255))
     email: Mapped[str] = mapped_column(String(255), unique=True)
     username: Mapped[str] = mapped_column(String(64), unique=True)
@@ -29,6 +34,10 @@ class User(HasId, HasUpdates, Model):
     is_active: Mapped[bool] = mapped_column(default=True)
     subscription_plan: Mapped[str] = mapped_column(String(20), default="free")
     last_login: Mapped[datetime | None]
+
+    @property
+    def is_service(self) -> bool:
+        return self.kind == SERVICE
 
     @property
     def full_name(self) -> str:

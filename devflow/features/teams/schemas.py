@@ -23,6 +23,8 @@ def _visible(text: str) -> str:
 
 
 RoleWord = Annotated[Literal["owner", "admin", "member", "viewer"], BeforeValidator(_role)]
+ServiceRole = Annotated[Literal["admin", "member", "viewer"], BeforeValidator(_role)]
+"""A service account owns nothing: what it may is what its team lets it."""
 Name = Annotated[str, Field(max_length=255), AfterValidator(_visible)]
 TeamName = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_visible)]
 SLUG = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])$"
@@ -170,3 +172,33 @@ class TeamListed(TeamOut):
     role: str
     member_count: int
     project_count: int
+
+
+class ServiceAccountQuery(PendingQuery):
+    search: str = Field("", max_length=200)
+
+
+class ServiceAccountIn(TeamChoice):
+    name: TeamName = Field(description="What it is for, such as GitHub Actions; once in a team.")
+    description: str = Field("", max_length=500)
+    role: ServiceRole = Field("member", description="Its role in the team: viewer, member (or developer), admin.")
+
+
+class ServiceAccountPatch(Input):
+    name: TeamName | None = None
+    description: str | None = Field(None, max_length=500)
+    role: ServiceRole | None = None
+    is_active: bool | None = Field(None, description="false stops its tokens within a second.")
+
+
+class ServiceAccountOut(Output):
+    id: str
+    team_id: str
+    name: str
+    description: str
+    role: str
+    is_active: bool
+    created_by: Named | None
+    created_at: Moment
+    token_count: int = Field(description="Its tokens that work now.")
+    last_used_at: Moment | None

@@ -11,7 +11,8 @@ from devflow.core.db import HasId, HasUpdates, Model
 
 
 class ApiToken(HasId, HasUpdates, Model):
-    """A named token of one person. Its values are rows of their own, so that rotation can let two overlap."""
+    """A named token of one person or service account. Its values are rows of their own, so that rotation can let two
+    overlap."""
 
     __tablename__ = "api_tokens"
 

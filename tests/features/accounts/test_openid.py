@@ -16,6 +16,9 @@ from flask import Flask
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from devflow.core.addresses import service_address
+from devflow.core.db import db
+from devflow.features.accounts.models import User
 from tests.conftest import Person
 from tests.features.accounts.oauth_trips import (
     GRACE,
@@ -54,6 +57,20 @@ def test_an_openid_provider_that_does_not_vouch_links_nothing(app: Flask, ann: P
     claims_at(issuer, "eve2", email=ann.email, name="Eve")
     assert trip(client, "oidc", sub="eve2").location == "/login"
     assert [user.google_id or user.oidc_id for user in users(app)] == [None]
+
+
+def test_an_openid_provider_enters_no_service_account(app: Flask, ann: Person, issuer: str) -> None:
+    machine = ann.call("POST", "/team/service-accounts", 201, name="Nightly")["id"]
+    with app.app_context():
+        db.session.get_one(User, machine).email_verified = True  # even so
+        db.session.commit()
+    for number, key in enumerate((machine, "nobody")):
+        claims_at(issuer, f"eve{number}", email=service_address(key), email_verified=True, name="Eve")
+        client = app.test_client()
+        assert trip(client, "google", sub=f"eve{number}").location == "/login"
+        token = {"token": id_token(issuer, f"eve{number}")}
+        assert client.post("/api/v1/auth/google", json=token).status_code in (409, 422)
+    assert {(user.name, user.google_id) for user in users(app)} == {("Ann", None), ("Nightly", None)}
 
 
 def test_saying_no_at_an_openid_provider(app: Flask, issuer: str) -> None:

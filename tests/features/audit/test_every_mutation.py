@@ -67,7 +67,7 @@ def _acts(i: dict[str, str]) -> list[Act]:
         Act("delete", "DELETE", deployment, {}, first=cancel),
         Act("create", "POST", "/teams", {"name": "Another"}),
         Act("change", "PATCH", team, {"name": "Renamed"}),
-        Act("delete", "DELETE", team, {"confirm": "Crew"}),
+        Act("delete", "DELETE", team, {"confirm": "Crew"}, entries=2),
         Act("leave", "POST", f"{team}/leave", {}, who="bob"),
         Act("invite", "POST", "/team/members", {"email": "new@example.com", "role": "viewer", "team_id": i["team"]}),
         Act("resend", "POST", f"/team/invitations/{invited}/resend", {}),
@@ -80,6 +80,7 @@ def _acts(i: dict[str, str]) -> list[Act]:
         Act("revoke", "DELETE", token, {}),
         Act("issue", "POST", "/auth/token", {**sign_in, "token_name": "laptop"}),
         Act("revoke_own", "DELETE", "/auth/token", {}),
+        *_acts_of_service_accounts(i),
         Act("create", "POST", "/security/roles", {"name": "Looker", "permissions": ["projects:read"]}),
         Act("update", "PATCH", role, {"description": "For those who look."}),
         Act("set_permissions", "POST", f"{role}/permissions", {"permissions": ["teams:read"]}),
@@ -112,6 +113,20 @@ def _acts(i: dict[str, str]) -> list[Act]:
         Act("roll_back", "POST", f"{project}/rollback", {"target_deployment_id": i["deployment"]}, first=cancel),
         Act("refresh", "POST", "/auth/refresh", {"refresh_token": i["refresh"]}, entries=0),
     ]  # fmt: skip
+
+
+def _acts_of_service_accounts(i: dict[str, str]) -> list[Act]:
+    accounts = "/team/service-accounts"
+    one = f"{accounts}/{i['account']}"
+    return [
+        Act("create", "POST", accounts, {"name": "Nightly", "team_id": i["team"]}),
+        Act("change", "PATCH", one, {"role": "viewer"}),
+        Act("change", "PATCH", one, {"is_active": False}),
+        Act("change", "PATCH", one, {"role": "member"}, entries=0),
+        Act("create_token", "POST", f"{one}/tokens", {"name": "ci"}),
+        Act("rotate", "PATCH", f"/dev/tokens/{i['account_token']}/rotate", {}),
+        Act("delete", "DELETE", one, {}),
+    ]
 
 
 def _acts_by_link(i: dict[str, str]) -> list[Act]:
@@ -180,6 +195,8 @@ def known(app: Flask, ann: Person, person: Callable[..., Person], join: Join, is
         db.session.remove()
     carl = person("Carl")
     grant = ann.call("POST", "/security/access", 201, email=carl.email, role_id=role, project_id=project)
+    account = ann.call("POST", "/team/service-accounts", 201, name="Pipeline", team_id=team)["id"]
+    made = ann.call("POST", f"/team/service-accounts/{account}/tokens", 201, name="ci")
     login = {"email": ann.email, "password": PASSWORD}
     signed_in = ann.client.post("/api/v1/auth/login", json=login).get_json()["data"]
     eve, fay = person("Eve"), person("Fay")
@@ -188,6 +205,7 @@ def known(app: Flask, ann: Person, person: Callable[..., Person], join: Join, is
         "refresh": signed_in["refresh_token"], "id_token": id_token(issuer, "grace"),
         "grant": grant["id"], "letter": ann.call("GET", "/mail/letters")[0]["id"],
         "session": ann.call("GET", "/auth/sessions")[0]["id"],
+        "account": account, "account_token": made["id"],
         "team": team, "project": project, "role": role, "invited": invited, "member": str(member), "bob": bob.id,
         "token": ann.call("POST", "/dev/tokens", 201, name="mine", scopes=["read"])["id"],
         "deployment": ann.call("POST", f"/projects/{project}/deploy", 201)["id"],

@@ -14,23 +14,23 @@ from devflow.core.epoch import rights_changed
 from devflow.core.errors import Conflict, Forbidden, NotFound
 from devflow.core.paging import Page, paginate
 from devflow.core.use_case import query, use_case
-from devflow.features.accounts.models import LoginSession, User
+from devflow.features.accounts.models import PERSON, LoginSession, User
 from devflow.features.accounts.schemas.people import AssignableQuery, UserQuery
 from devflow.features.audit import service as audit
 
 
 def user(actor: Actor, user_id: str) -> User:
-    """The account with this id, for those who administer accounts."""
+    """The account of a person with this id, for those who administer accounts; service accounts are their team's."""
     found = db.session.get(User, user_id)
-    if found is None:
+    if found is None or found.is_service:
         raise NotFound("There is no such account.")
     return found
 
 
 @query(Permission.USERS_READ)
 def search(actor: Actor, asked: UserQuery) -> Page[User]:
-    """All accounts, the newest first."""
-    rows = select(User).order_by(User.id.desc())
+    """All accounts of people, the newest first."""
+    rows = select(User).where(User.kind == PERSON).order_by(User.id.desc())
     if asked.role:
         rows = rows.where(User.role == asked.role)
     if asked.is_active is not None:
@@ -42,8 +42,8 @@ def search(actor: Actor, asked: UserQuery) -> Page[User]:
 
 
 def count_by_role() -> dict[str, int]:
-    """How many accounts have each role on the platform."""
-    counted: Any = db.session.execute(select(User.role, func.count()).group_by(User.role))
+    """How many people have each role on the platform."""
+    counted: Any = db.session.execute(select(User.role, func.count()).where(User.kind == PERSON).group_by(User.role))
     return {row[0]: row[1] for row in counted}
 
 
@@ -100,8 +100,8 @@ STAFF = ("approver", "admin", "master_admin")
 
 
 def among(visible: Select[str | None] | None, asked: AssignableQuery) -> Page[User]:
-    """Active accounts by name: the visible ones and staff; None makes everybody visible."""
-    rows = select(User).where(User.is_active).order_by(func.lower(User.name), User.id)
+    """Active people by name: the visible ones and staff; None makes everybody visible."""
+    rows = select(User).where(User.is_active, User.kind == PERSON).order_by(func.lower(User.name), User.id)
     if visible is not None:
         rows = rows.where(or_(User.id.in_(visible), User.role.in_(STAFF)))
     if asked.role:

@@ -11,17 +11,18 @@ from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from devflow.core.access import Actor, Permission
+from devflow.core.addresses import is_service
 from devflow.core.clock import now
 from devflow.core.crypto import digest
 from devflow.core.db import db, transaction
 from devflow.core.epoch import rights_changed
-from devflow.core.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from devflow.core.ids import new_id
 from devflow.core.settings import Settings
 from devflow.core.use_case import emit, query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountCreated
-from devflow.features.accounts.models import LoginSession, Preferences, User
+from devflow.features.accounts.models import PERSON, LoginSession, Preferences, User
 from devflow.features.accounts.schemas.entering import LoginIn, SignUpIn
 from devflow.features.accounts.service import factors, guarding, verifying
 from devflow.features.accounts.service.guarding import Guard, Known
@@ -30,6 +31,7 @@ from devflow.features.audit import service as audit
 
 WRONG = "This e-mail address and password do not belong together."
 OFF = "This account is switched off. Ask an administrator."
+NOBODYS = "Nobody owns such an address: it stands for a service account. Use your own."
 
 
 class Invitations:
@@ -129,6 +131,8 @@ def _create(actor: Actor, data: SignUpIn, wish: Wish, password_hash: str, keys: 
 
 def new_account(actor: Actor, email: str, wish: Wish, **fields: object) -> User:
     """Add an account, in the running transaction. Raises as `admitted` does, and Conflict when it is there already."""
+    if is_service(email):
+        raise Invalid(NOBODYS, {"email": [NOBODYS]})
     first = _nobody_yet()
     admitted(wish.sign_up, email, wish.invite_token)  # again: somebody may have been the first meanwhile
     user = _added(email, wish, role="master_admin" if first else "user", **fields)
@@ -196,7 +200,8 @@ def prove(actor: Actor, email: str, password: str, code: str | None, guard: Guar
 
 def _by_password(actor: Actor, typed: str, password: str, guard: Guard) -> User:
     key = guarding.spelling(typed)
-    known_by = select(User.id, User.password_hash).where((User.email == key) | (func.lower(User.username) == key))
+    named = (User.email == key) | (func.lower(User.username) == key)
+    known_by = select(User.id, User.password_hash).where(named, User.kind == PERSON)
     account = Known(typed, *(db.session.execute(known_by).first() or (None, None)))
     user = find(guarding.check_password(actor, guard, account, password, WRONG))
     if not user.is_active:
@@ -209,7 +214,7 @@ def _by_password(actor: Actor, typed: str, password: str, guard: Guard) -> User:
 def enter(actor: Actor, user_id: str, keys: Keys, seconds: int) -> SignedIn:
     """Open a session of an account whose owner has just proved to be here."""
     user = find(user_id)
-    if not user.is_active:
+    if not user.is_active or user.is_service:
         raise Forbidden(OFF)
     user.last_login = now()
     audit.record(known(actor, user), "account.signed_in", user)
@@ -295,7 +300,12 @@ def _live_session(session_id: str) -> LoginSession | None:
 _LIVE = (
     select(User, LoginSession)
     .join(User, User.id == LoginSession.user_id)
-    .where(LoginSession.id == bindparam("session"), LoginSession.expires_at > bindparam("now"), User.is_active)
+    .where(
+        LoginSession.id == bindparam("session"),
+        LoginSession.expires_at > bindparam("now"),
+        User.is_active,
+        User.kind == PERSON,
+    )
 )
 
 

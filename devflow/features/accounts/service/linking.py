@@ -197,7 +197,8 @@ def _of_address(who: Identity) -> str | None:
     user = db.session.scalar(select(User).where(User.email == _address(who)))
     if user is None:
         return None
-    if not (who.email_verified and user.email_verified) or getattr(user, f"{who.provider}_id") is not None:
+    proved = who.email_verified and user.email_verified and not user.is_service
+    if not proved or getattr(user, f"{who.provider}_id") is not None:
         raise Conflict(TAKEN.format(title=TITLES[who.provider]))
     return user.id
 

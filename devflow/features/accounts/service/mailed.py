@@ -51,7 +51,7 @@ def use(value: str, purpose: str) -> User:
     used = db.session.execute(update(EmailToken).where(*key, *fresh).values(used_at=now()))
     row = db.session.scalar(select(EmailToken).where(*key)) if getattr(used, "rowcount", 0) else None
     user = db.session.get(User, row.user_id) if row else None
-    if row is None or user is None or not user.is_active or user.email != row.email:
+    if row is None or user is None or user.is_service or not user.is_active or user.email != row.email:
         raise Invalid(DEAD, {"token": [DEAD]})
     return user
 

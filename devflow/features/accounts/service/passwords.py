@@ -15,7 +15,7 @@ from devflow.core.ids import new_id
 from devflow.core.use_case import emit, forget_session, query, use_case
 from devflow.features.accounts import rules
 from devflow.features.accounts.events import AccountReclaimed, PasswordForgotten
-from devflow.features.accounts.models import LoginSession, User
+from devflow.features.accounts.models import PERSON, LoginSession, User
 from devflow.features.accounts.service import confirming, linking, mailed
 from devflow.features.accounts.service.guarding import Guard
 from devflow.features.accounts.service.people import find
@@ -35,7 +35,7 @@ def forgot(actor: Actor, email: str) -> None:
 @use_case(Permission.ACCOUNT_RECOVER)
 def send_link(actor: Actor, email: str) -> bool:
     """Mail the link, if there is such an account that may act; says whether it did."""
-    user = db.session.scalar(select(User).where(User.email == email, User.is_active))
+    user = db.session.scalar(select(User).where(User.email == email, User.is_active, User.kind == PERSON))
     if user is None or mailed.count_live(user.id, mailed.RESET) >= MOST_LINKS:
         return False
     value, row = mailed.make(user, mailed.RESET)

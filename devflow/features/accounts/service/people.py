@@ -14,14 +14,14 @@ from devflow.core.db import db
 from devflow.core.errors import Conflict, NotFound
 from devflow.core.use_case import query, use_case
 from devflow.features.accounts import rules
-from devflow.features.accounts.models import Preferences, User
+from devflow.features.accounts.models import PERSON, SERVICE, Preferences, User
 from devflow.features.accounts.schemas.people import PreferencesPatch, ProfilePatch, UserOut
 from devflow.features.audit import service as audit
 
 
 def has_accounts() -> bool:
     """Is there anybody yet? The first account becomes the administrator."""
-    return db.session.scalar(select(User.id).limit(1)) is not None
+    return db.session.scalar(select(User.id).where(User.kind == PERSON).limit(1)) is not None
 
 
 def free_username(wanted: str | None, email: str) -> str:
@@ -135,8 +135,8 @@ def look(user_id: str) -> Look:
 
 def id_of(email: str) -> str | None:
     """The account with this address; without one, the oldest account."""
-    exact = db.session.scalar(select(User.id).where(User.email == email))
-    return exact or db.session.scalar(select(User.id).order_by(User.id).limit(1))
+    people = select(User.id).where(User.kind == PERSON)
+    return db.session.scalar(people.where(User.email == email)) or db.session.scalar(people.order_by(User.id).limit(1))
 
 
 def find(user_id: str) -> User:
@@ -179,6 +179,17 @@ def by_ids(user_ids: set[str]) -> dict[str, User]:
 def by_email(email: str) -> User | None:
     """The account with this address."""
     return db.session.scalar(select(User).where(User.email == email))
+
+
+def services() -> Select[Any]:
+    """The ids of service accounts, for conditions that are about people."""
+    return select(User.id).where(User.kind == SERVICE)
+
+
+def is_service(user_id: str | None) -> bool:
+    """Is this the id of a service account?"""
+    user = db.session.get(User, user_id) if user_id else None
+    return user is not None and user.is_service
 
 
 def matching(text: str) -> Select[Any]:

@@ -45,6 +45,8 @@ _SAID = {
     "member.removed": "removed {name} from the team",
     "member.role_changed": "changed the role of {name} to {role}",
     "platform.updated": "changed the rules of this instance",
+    "service_account.switched_off": "switched the service account {name} off",
+    "service_account.switched_on": "switched the service account {name} on",
     "token.reused": "used an old value of the API token {name}, so it was revoked",
     "user.role_given": "gave {name} the role {role}",
     "user.role_restored": "gave {name} back what the role {role} holds",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devflow.core.access import Actor, Permission
+from devflow.core.addresses import is_service
 from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
 from devflow.core.settings import Settings
 from devflow.core.use_case import query, use_case
@@ -40,6 +41,7 @@ def assign(actor: Actor, place: Place, user_id: str, role_id: str, effect: str =
     """Give a role in a place, or (remove) take what it holds away there; doing it twice is doing it once."""
     _hold(place)
     user = places.person(actor, place, user_id)
+    _check_of_the_team(place, user)
     if name := built_in(role_id):
         _check_built_in(place, effect)
         administering.set_role(actor, user.id, name)
@@ -78,9 +80,10 @@ def share(actor: Actor, place: Place, email: str, role_id: str, effect: str, set
     role = defining.locked(role_id)
     user = people.by_email(email)
     if user is not None and places.known(actor, place, user):
+        _check_of_the_team(place, user)
         _check_may_withhold(actor, place, user, effect)
         return grant_of(giving.put(actor, user, role, place.scope, effect), role, {place.scope: place.name})
-    if place.project_id is None:
+    if place.project_id is None or is_service(email):
         text = "Only people of your teams can be named here. Invite others into the team, or share one project."
         raise Invalid(text, {"email": [text]})
     if effect == "remove":
@@ -139,6 +142,12 @@ def _check_built_in(place: Place, effect: str) -> None:
     if not place.everywhere or effect == "remove":
         text = "A built-in role holds on the whole platform and can only be given there."
         raise Invalid(text, {"role_id": [text]})
+
+
+def _check_of_the_team(place: Place, user: User) -> None:
+    """A service account is given roles in its own team and on the projects of it, and nowhere else."""
+    if user.is_service and place.team_id not in {one.team_id for one in rosters.of_person(user.id)}:
+        raise Conflict(f"{user.name} is a service account of another place. It can be given roles in its team only.")
 
 
 def _check_may_withhold(actor: Actor, place: Place, user: User, effect: str) -> None:

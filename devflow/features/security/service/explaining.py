@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from devflow.core.access import DESCRIPTIONS, OPEN, SYSTEM_ROLES, TEAM_RIGHTS, TEAM_ROLES, Actor, Permission
+from devflow.core.access import DESCRIPTIONS, OPEN, SERVICE, SYSTEM_ROLES, TEAM_RIGHTS, TEAM_ROLES, Actor, Permission
 from devflow.core.use_case import query, refusal, scope_for
 from devflow.features.accounts.service.people import User
 from devflow.features.roles.service import granting
@@ -93,6 +93,10 @@ def _open(permission: Permission) -> list[Source]:
 
 
 def _system(user: User, permission: Permission) -> list[Source]:
+    if user.is_service:
+        holds = permission in SERVICE
+        text = f"A service account {'may do this for itself' if holds else 'holds it by no role on this platform'}."
+        return [Source("system_role", "allow" if holds else "none", text, user.role)]
     holds = permission in SYSTEM_ROLES.get(user.role, frozenset())
     name = user.role.replace("_", " ")
     text = f"The role {name} on this platform {'allows it everywhere' if holds else 'does not hold it'}."

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from devflow.core.access import SYSTEM_ROLES, TEAM_ROLES, Actor, Permission, Scope
+from devflow.core.access import SERVICE, SYSTEM_ROLES, TEAM_ROLES, Actor, Permission, Scope
 from devflow.core.db import db
 from devflow.core.errors import Invalid, NotFound
 from devflow.core.paging import Page, paginate
@@ -39,10 +39,11 @@ def actor_of(user: User, **circumstances: Any) -> Actor:
         email=user.email,
         role=user.role,
         roles=(user.role, *granted.names),
-        teams={**mine, **foreign},
+        teams=mine if user.is_service else {**mine, **foreign},
         projects=granted.projects,
         removed=granted.removed,
-        platform=SYSTEM_ROLES.get(user.role, frozenset()) | granted.everywhere,
+        platform=SERVICE if user.is_service else SYSTEM_ROLES.get(user.role, frozenset()) | granted.everywhere,
+        service=user.is_service,
         **circumstances,
     )
 

@@ -10,14 +10,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from devflow.core.access import Actor, Permission, Scope
+from devflow.core.addresses import is_service
 from devflow.core.clock import now
 from devflow.core.crypto import digest
 from devflow.core.db import db
-from devflow.core.errors import Conflict, Forbidden, NotFound
+from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound
 from devflow.core.paging import Page, paginate
 from devflow.core.settings import Settings
 from devflow.core.use_case import emit, query, refusal, use_case
 from devflow.features.accounts.service import people
+from devflow.features.accounts.service.entering import NOBODYS
 from devflow.features.accounts.service.verifying import require_verified
 from devflow.features.audit import service as audit
 from devflow.features.mail import service as mail
@@ -51,6 +53,8 @@ def invite(actor: Actor, team: Team, data: InviteIn, settings: Settings) -> Invi
     """Invite an address, or invite it again after it was removed or did not come in time."""
     require_verified(actor, settings)
     check_may_give(actor, data.role, team)
+    if is_service(data.email):
+        raise Invalid(NOBODYS, {"email": [NOBODYS]})
     member = _place_for(team, data.email)
     if member.status == "active":
         raise Conflict(f"{data.email} belongs to {team.name} already.")

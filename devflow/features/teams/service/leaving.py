@@ -52,6 +52,7 @@ def _place(actor: Actor, team: Team) -> Member:
 
 def _others(actor: Actor, team: Team) -> list[Member]:
     rows = select(Member).where(Member.team_id == team.id, Member.status == "active", Member.user_id != actor.id)
+    rows = rows.where(Member.user_id.not_in(people.services()))  # which own nothing, and go with their team
     return list(db.session.scalars(rows.order_by(Member.id).execution_options(populate_existing=True)))
 
 

@@ -90,6 +90,7 @@ def _described(row: Member, known: dict[str, Any], *, ended: bool) -> dict[str, 
         "name": user.name if user else row.name,
         "expires_at": row.expires_at if row.status == "pending" else None,  # a member's place has no end
         "invited_by": {"id": inviter.id, "name": inviter.name} if inviter else None,
+        "is_service": user is not None and user.is_service,
         "last_active_at": user.last_login if user else None,
         "expired": row.status == "pending" and row.expires_at is not None and row.expires_at <= now(),
     }
@@ -98,6 +99,7 @@ def _described(row: Member, known: dict[str, Any], *, ended: bool) -> dict[str, 
 @use_case(Permission.MEMBERS_MANAGE, on=hold_member)
 def set_role(actor: Actor, member: Member, role: str) -> Member:
     """Change the role of a member, or the one an invitation brings."""
+    _check_person(member)
     if member.role == role:
         return member
     check_may_give(actor, member.role, member)
@@ -114,6 +116,7 @@ def set_role(actor: Actor, member: Member, role: str) -> Member:
 @use_case(Permission.MEMBERS_MANAGE, on=hold_member)
 def remove(actor: Actor, member: Member) -> None:
     """Remove a member, who may do nothing here from their next request on, or withdraw an invitation."""
+    _check_person(member)
     if member.user_id != actor.id:
         check_may_give(actor, member.role, member)
     if member.status == "pending":
@@ -175,6 +178,13 @@ def owners(team_id: str, *, but: str) -> int:
     """How many owners a team has besides one of them."""
     others = (Member.team_id == team_id, Member.role == "owner", Member.status == "active", Member.id != but)
     return db.session.scalar(select(func.count()).select_from(Member).where(*others)) or 0
+
+
+def _check_person(member: Member) -> None:
+    """A service account has a page of its own, where its tokens are, too."""
+    if people.is_service(member.user_id):
+        text = f"{_name(member)} is a service account. Change or delete it under Service accounts."
+        raise Conflict(text, code="INVALID_STATE", service_account_id=member.user_id)
 
 
 def _name(member: Member) -> str:

@@ -22,6 +22,7 @@ from devflow.features.teams.events import TeamDeleted
 from devflow.features.teams.models import Member, Team
 from devflow.features.teams.rules import slug_from
 from devflow.features.teams.schemas import TeamIn, TeamPatch
+from devflow.features.teams.service import serving
 from devflow.features.teams.service.finding import hold
 
 TRIES = 5
@@ -122,6 +123,7 @@ def close(actor: Actor, team: Team) -> None:
     team.slug = f"deleted-{team.id}"  # the name is free from now on
     db.session.execute(update(Member).where(Member.team_id == team.id).values(digest=None))
     forgetting.forget_team(team.id)
+    serving.end_all(actor, team.id)
     emit(TeamDeleted(team.id))
     rights_changed()
 

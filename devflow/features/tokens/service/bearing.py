@@ -14,12 +14,11 @@ from devflow.core.crypto import digest
 from devflow.core.db import db
 from devflow.core.epoch import rights_changed
 from devflow.core.use_case import use_case
-from devflow.features.accounts.service import people
 from devflow.features.accounts.service.people import User
 from devflow.features.audit import service as audit
-from devflow.features.mail import service as mail
 from devflow.features.tokens import rules
 from devflow.features.tokens.models import ApiToken, TokenValue
+from devflow.features.tokens.service.telling import tell
 
 PREFIX = rules.PREFIX
 REUSED = "An old value was used after the token had been rotated"
@@ -38,7 +37,7 @@ _OF_VALUE = (
 
 @dataclass(frozen=True)
 class Bearer:
-    """The owner of a good token, and the limits it puts on them."""
+    """Whom a good token acts as, and the limits it puts on them."""
 
     user: User
     of_actor: dict[str, Any]
@@ -83,9 +82,5 @@ def _end_reused(actor: Actor, token_id: str) -> None:
     token.revoked_at, token.revoked_why = now(), REUSED
     rights_changed()
     audit.record(actor, "token.reused", token, {"revoked_at": [None, iso(token.revoked_at)]})
-    owner = people.find(token.user_id)
-    mail.send(
-        owner.email, "token_reused", f"Your API token {token.name} has been revoked",
-        path=f"/settings/tokens/{token.id}", name=owner.name, token=token.name, shown=token.shown,
-        ip=actor.ip, agent=actor.agent, when=f"{token.revoked_at:%Y-%m-%d %H:%M} UTC",
-    )  # fmt: skip
+    when = f"{token.revoked_at:%Y-%m-%d %H:%M} UTC"
+    tell(token, "token_reused", "has been revoked", ip=actor.ip, agent=actor.agent, when=when)

@@ -11,10 +11,10 @@ from devflow.core.clock import now
 from devflow.core.db import db, transaction
 from devflow.core.use_case import use_case
 from devflow.features.accounts.service import people
-from devflow.features.mail import service as mail
 from devflow.features.tokens import rules
 from devflow.features.tokens.models import ApiToken, TokenUsage
 from devflow.features.tokens.service.owning import end
+from devflow.features.tokens.service.telling import tell
 
 USAGE_KEPT = timedelta(days=100)
 DEAD_KEPT = timedelta(days=90)
@@ -38,17 +38,12 @@ def _remind(actor: Actor, token_id: str) -> int:
         return 0
     life = token.expires_at - (token.rotated_at or token.created_at)
     due = rules.reminder(token.expires_at - now(), life, token.reminded_days)
-    owner = people.by_id(token.user_id)
-    if due is None or owner is None:
+    if due is None or people.by_id(token.user_id) is None:
         return 0
     token.reminded_days = due
     used = f"{token.last_used_at:%Y-%m-%d}" if token.last_used_at else ""
-    mail.send(
-        owner.email, "token_expires", f"Your API token {token.name} expires soon",
-        path=f"/settings/tokens/{token.id}", name=owner.name, token=token.name, shown=token.shown, days=due,
-        when=f"{token.expires_at:%Y-%m-%d %H:%M} UTC", used=used,
-    )  # fmt: skip
-    return 1
+    when = f"{token.expires_at:%Y-%m-%d %H:%M} UTC"
+    return tell(token, "token_expires", "expires soon", days=due, when=when, used=used)
 
 
 @use_case(Permission.TOKENS_MANAGE)

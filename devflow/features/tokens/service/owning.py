@@ -1,4 +1,4 @@
-"""One's own API tokens: make, list, rotate, change and revoke them."""
+"""API tokens of one's own, and of the service accounts one manages: make, list, rotate, change and revoke them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, not_, or_, select, update
 
 from devflow.core.access import Actor, Permission
 from devflow.core.clock import iso, now
@@ -15,10 +15,12 @@ from devflow.core.db import db
 from devflow.core.epoch import rights_changed
 from devflow.core.errors import Conflict, Forbidden, Invalid, NotFound, Stale
 from devflow.core.paging import Page, paginate
-from devflow.core.use_case import query, use_case
+from devflow.core.use_case import query, refusal, use_case
 from devflow.features.audit import service as audit
 from devflow.features.projects import service as projects
 from devflow.features.teams import service as teams
+from devflow.features.teams.service import serving
+from devflow.features.teams.service.serving import ServiceAccount
 from devflow.features.tokens import rules
 from devflow.features.tokens.models import ApiToken, TokenValue
 from devflow.features.tokens.schemas import DEFAULT_DAYS, RotateIn, ScopesIn, TokenIn, TokenQuery
@@ -35,21 +37,43 @@ class Made:
 
 
 def find(actor: Actor, token_id: str) -> ApiToken:
-    """A token of the actor's own."""
+    """A token of the actor's own, or of a service account they manage."""
     token = db.session.get(ApiToken, token_id)
-    if token is None or token.user_id != actor.id:
+    account = account_of(actor, token) if token else None
+    if token is None or (account is None and token.user_id != actor.id):
         raise NotFound("There is no such token of yours.")
+    if account is not None and not actor.may(P.MEMBERS_MANAGE, account):
+        raise refusal(actor, P.MEMBERS_MANAGE, account)
     return token
+
+
+def account_of(actor: Actor, token: ApiToken) -> ServiceAccount | None:
+    """The service account of somebody else's token, if it is one's and the actor may know of it."""
+    if token.user_id == actor.id:
+        return None
+    try:
+        return serving.find(actor, token.user_id)
+    except NotFound:
+        return None
 
 
 @query(P.TOKENS_READ)
 def search(actor: Actor, asked: TokenQuery) -> Page[ApiToken]:
     """The actor's tokens, newest first."""
-    rows = select(ApiToken).where(ApiToken.user_id == actor.id).order_by(ApiToken.id.desc())
-    works = and_(ApiToken.revoked_at.is_(None), or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()))
+    return of(actor.id, asked)
+
+
+def of(user_id: str, asked: TokenQuery) -> Page[ApiToken]:
+    """The tokens of an account, newest first."""
+    rows = select(ApiToken).where(ApiToken.user_id == user_id).order_by(ApiToken.id.desc())
     if asked.active is not None:
-        rows = rows.where(works if asked.active else not_(works))
+        rows = rows.where(working() if asked.active else not_(working()))
     return paginate(rows, asked)
+
+
+def working() -> ColumnElement[bool]:
+    """Tokens that are neither revoked nor expired."""
+    return and_(ApiToken.revoked_at.is_(None), or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()))
 
 
 @query(P.TOKENS_READ)
@@ -67,11 +91,12 @@ def old_values(actor: Actor, token_id: str) -> Sequence[TokenValue]:
 @query(P.TOKENS_READ)
 def places(actor: Actor, token: ApiToken) -> list[str]:
     """The names of the team and the projects a token is limited to; empty when it is not."""
-    mine = {team.id: team.name for team in teams.of_actor(actor)}
+    owner, _ = _owner(actor, token)
+    mine = {team.id: team.name for team in teams.of_actor(owner)}
     found = [mine.get(token.team_id, "a team you have left")] if token.team_id else []
     for key in token.project_ids:
         try:
-            found.append(projects.find(actor, key).name)
+            found.append(projects.find(owner, key).name)
         except NotFound:
             found.append("a project that is gone")
     return found
@@ -80,10 +105,15 @@ def places(actor: Actor, token: ApiToken) -> list[str]:
 @use_case(P.TOKENS_MANAGE, fresh=True)
 def create(actor: Actor, data: TokenIn, max_days: int) -> Made:
     """A token for oneself, of at most `max_days`. It can never do more than whoever makes it."""
-    _within_own_rights(actor, data.scopes)
-    team_id, project_ids = _places(actor, data)
+    return make(actor, actor, data, max_days)
+
+
+def make(actor: Actor, owner: Actor, data: TokenIn, max_days: int) -> Made:
+    """A token that acts as its owner, in the running transaction; never wider than the one the actor came with."""
+    _within_rights(owner, data.scopes)
+    team_id, project_ids = _places(owner, data)
     token = ApiToken(
-        user_id=actor.id,
+        user_id=owner.id,
         name=data.name or data.token_name or f"Token of {now():%Y-%m-%d}",
         scopes=data.scopes,
         team_id=team_id,
@@ -94,7 +124,7 @@ def create(actor: Actor, data: TokenIn, max_days: int) -> Made:
     _no_wider(actor, token, _own_end(actor))
     value = _new_value(token)
     told = {"scopes": token.scopes, "expires_at": iso(token.expires_at), "value": audit.CHANGED}
-    limits = {"project_ids": project_ids, "allowed_ips": token.allowed_ips}
+    limits = {"project_ids": project_ids, "allowed_ips": token.allowed_ips, **_named(actor, owner)}
     audit.record(actor, "token.created", token, told | {key: kept for key, kept in limits.items() if kept})
     return Made(token, value)
 
@@ -103,6 +133,7 @@ def create(actor: Actor, data: TokenIn, max_days: int) -> Made:
 def rotate(actor: Actor, token_id: str, data: RotateIn, max_days: int) -> Made:
     """A new value for the same token; the old ones work until the grace ends. Two at once take turns."""
     token, until = _locked(actor, token_id), _own_end(actor)
+    owner = _acting(actor, token)
     if token.revoked_at:
         raise Conflict("This token is revoked. Make a new one instead.", code="INVALID_STATE")
     if data.expires_in_days is not None:
@@ -116,7 +147,8 @@ def rotate(actor: Actor, token_id: str, data: RotateIn, max_days: int) -> Made:
     db.session.execute(older.where(or_(TokenValue.until.is_(None), TokenValue.until > ends)).values(until=ends))
     value = _new_value(token)
     rights_changed()
-    audit.record(actor, "token.rotated", token, {"value": audit.CHANGED, "old_value_until": iso(ends)})
+    told = {"value": audit.CHANGED, "old_value_until": iso(ends)}
+    audit.record(actor, "token.rotated", token, told | _named(actor, owner))
     return Made(token, value)
 
 
@@ -124,11 +156,12 @@ def rotate(actor: Actor, token_id: str, data: RotateIn, max_days: int) -> Made:
 def set_scopes(actor: Actor, token_id: str, data: ScopesIn) -> ApiToken:
     """Replace the scopes, effective with the next request; more than before asks who you are."""
     token = _locked(actor, token_id)
+    owner = _acting(actor, token)
     if token.revoked_at:
         raise Conflict("This token is revoked. Make a new one instead.", code="INVALID_STATE")
     before = token.scopes
     added = [scope for scope in data.scopes if scope not in before]
-    _within_own_rights(actor, added)
+    _within_rights(owner, added)
     _no_wider(actor, token)
     token.scopes = data.scopes
     _no_wider(actor, token)
@@ -137,7 +170,7 @@ def set_scopes(actor: Actor, token_id: str, data: ScopesIn) -> ApiToken:
         raise Stale("Confirm that it is you before this token may do more.")
     if set(before) != set(data.scopes):
         rights_changed()
-        audit.record(actor, "token.scopes_changed", token, {"scopes": [before, data.scopes]})
+        audit.record(actor, "token.scopes_changed", token, {"scopes": [before, data.scopes]} | _named(actor, owner))
     return token
 
 
@@ -145,8 +178,9 @@ def set_scopes(actor: Actor, token_id: str, data: ScopesIn) -> ApiToken:
 def revoke(actor: Actor, token_id: str) -> ApiToken:
     """End a token for good; doing it twice changes nothing."""
     token = _locked(actor, token_id)
+    owner = _acting(actor, token)
     _no_wider(actor, token)
-    end(actor, token, "Revoked by its owner")
+    end(actor, token, "Revoked by its owner" if owner.id == actor.id else f"Revoked by {actor.name}"[:200])
     return token
 
 
@@ -164,9 +198,29 @@ def _locked(actor: Actor, token_id: str) -> ApiToken:
     return db.session.get(ApiToken, token.id, with_for_update=True, populate_existing=True) or find(actor, token_id)
 
 
-def _within_own_rights(actor: Actor, scopes: Sequence[str]) -> None:
-    if scope := rules.beyond(actor, scopes):
-        text = f"Your roles allow nothing of the scope {scope}, so a token of yours cannot have it."
+def _owner(actor: Actor, token: ApiToken) -> tuple[Actor, ServiceAccount | None]:
+    """Whom a token acts as, and the service account if that is one."""
+    account = account_of(actor, token)
+    return (teams.actor_of(account.user), account) if account else (actor, None)
+
+
+def _acting(actor: Actor, token: ApiToken) -> Actor:
+    """Whom a token acts as, for whoever changes it: of a service account only those who may do all that it may."""
+    owner, account = _owner(actor, token)
+    if account is not None:
+        serving.check_may_act(actor, account)
+    return owner
+
+
+def _named(actor: Actor, owner: Actor) -> dict[str, str]:
+    """For the ledger, whose token it is where it is not the actor's own."""
+    return {} if owner.id == actor.id else {"service_account": owner.name}
+
+
+def _within_rights(owner: Actor, scopes: Sequence[str]) -> None:
+    if scope := rules.beyond(owner, scopes):
+        whose = f"The roles of {owner.name} allow" if owner.service else "Your roles allow"
+        text = f"{whose} nothing of the scope {scope}, so such a token cannot have it."
         raise Forbidden(text, permission=P.TOKENS_MANAGE.value, scope=scope)
 
 

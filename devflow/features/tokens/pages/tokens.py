@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel
 
-from devflow.core.access import DESCRIPTIONS, OPEN, SCOPES, Permission
+from devflow.core.access import DESCRIPTIONS, OPEN, SCOPES, Actor, Permission
 from devflow.core.clock import now
 from devflow.core.errors import Invalid
 from devflow.core.settings import Settings
@@ -25,7 +26,7 @@ from devflow.features.tokens.schemas import (
     TokenQuery,
     UsageQuery,
 )
-from devflow.features.tokens.service import counting, owning
+from devflow.features.tokens.service import counting, owning, serving
 from devflow.web.identity import actor
 from devflow.web.limits import limited
 from devflow.web.pages import checked, filters, redirect, render, submits
@@ -48,16 +49,21 @@ def index() -> ResponseReturnValue:
 def create(data: TokenForm | None) -> Any:
     days = port(Settings).token_max_days
     if data is not None:
-        lists = {"scopes": _scopes(), "project_ids": request.form.getlist("project_ids")}
-        addresses = data.allowed_ips.replace(",", " ").split()
-        wanted = {**data.model_dump(), **lists, "team_id": data.team_id or None, "allowed_ips": addresses}
-        return _once(owning.create(actor(), _read(OwnTokenIn, wanted), days), "is ready")
+        return once(owning.create(actor(), wanted(data), days), "is ready")
     return {
-        **_choice(),
+        **choice(actor()),
+        **form(days, projects.search(actor(), ProjectQuery(limit=100)).items),
+        "own_teams": teams.of_actor(actor()),
+        "action": url_for("tokens.create"),
+    }
+
+
+def form(days: int, offered: Sequence[Any]) -> dict[str, Any]:
+    """What every form that makes a token shows."""
+    return {
         "values": {"expires_in_days": min(90, days), "team_id": ""},
         "lives": sorted({life for life in LIVES if life < days} | {days}),
-        "projects": projects.search(actor(), ProjectQuery(limit=100)).items,
-        "own_teams": teams.of_actor(actor()),
+        "projects": offered,
         "chosen_projects": request.form.getlist("project_ids"),
     }
 
@@ -68,7 +74,8 @@ def show(token_id: str) -> ResponseReturnValue:
     usage = counting.usage(actor(), token_id, asked.days, port(counting.Counter))
     return render(
         "settings/token.html", "use", token=token, usage=usage, bars=rules.bars(usage.by_day), query=asked, now=now(),
-        places=owning.places(actor(), token), old=owning.old_values(actor(), token_id), says=_sentences(token.scopes),
+        account=owning.account_of(actor(), token), places=owning.places(actor(), token),
+        old=owning.old_values(actor(), token_id), says=_sentences(token.scopes),
     )  # fmt: skip
 
 
@@ -80,14 +87,16 @@ def set_scopes(token_id: str, data: ScopesForm | None) -> Any:
         token = owning.set_scopes(actor(), token_id, _read(ScopesIn, {"scopes": _scopes()}))
         return redirect(url_for("tokens.show", token_id=token.id), f"{token.name} has its new scopes")
     token = owning.show(actor(), token_id)
-    return {**_choice(), "token": token, "chosen": _chosen(token.scopes)}
+    account = owning.account_of(actor(), token)
+    whose = serving.acting(account) if account else actor()
+    return {**choice(whose), "token": token, "chosen": _chosen(token.scopes), "account": account}
 
 
 @bp.post("/<token_id>/rotate")
 @limited("tokens")
 def rotate(token_id: str) -> ResponseReturnValue:
     asked = checked(RotateIn, {name: value for name, value in request.form.items() if value != ""})
-    return _once(owning.rotate(actor(), token_id, asked, port(Settings).token_max_days), "has a new value")
+    return once(owning.rotate(actor(), token_id, asked, port(Settings).token_max_days), "has a new value")
 
 
 @bp.post("/<token_id>/revoke")
@@ -97,14 +106,25 @@ def revoke(token_id: str) -> ResponseReturnValue:
     if request.form.get("confirm", "").strip() != token.name:
         raise Invalid("Type the token's name to revoke it.", {"confirm": ["This is not its name."]})
     owning.revoke(actor(), token_id)
-    return redirect(url_for("tokens.index"), f"{token.name} is revoked")
+    account = owning.account_of(actor(), token)
+    back = url_for("service_accounts.show", account_id=account.id) if account else url_for("tokens.index")
+    return redirect(back, f"{token.name} is revoked")
 
 
-def _once(made: owning.Made, what: str) -> Response:
+def once(made: owning.Made, what: str) -> Response:
     """The one page that shows a value: an answer to the form itself, so that no address leads to it."""
     return render(
-        "settings/token_value.html", token=made.row, value=made.value, what=what, site=port(Settings).public_url
-    )
+        "settings/token_value.html", token=made.row, value=made.value, what=what, site=port(Settings).public_url,
+        account=owning.account_of(actor(), made.row),
+    )  # fmt: skip
+
+
+def wanted(data: TokenForm) -> OwnTokenIn:
+    """The token a form asks for."""
+    lists = {"scopes": _scopes(), "project_ids": request.form.getlist("project_ids")}
+    addresses = data.allowed_ips.replace(",", " ").split()
+    fields = {**data.model_dump(), **lists, "team_id": data.team_id or None, "allowed_ips": addresses}
+    return _read(OwnTokenIn, fields)
 
 
 def _scopes() -> list[str]:
@@ -125,11 +145,11 @@ def _read(schema: type[Schema], values: dict[str, Any]) -> Schema:
         raise Invalid(error.message, fields) from error
 
 
-def _choice() -> dict[str, Any]:
-    """The scopes this person may give, and those chosen."""
-    single = [p for p in Permission if p not in OPEN and p is not Permission.TOKENS_VERIFY and actor().holds(p)]
+def choice(owner: Actor) -> dict[str, Any]:
+    """The scopes a token of this owner may have, and those chosen."""
+    single = [p for p in Permission if p not in OPEN and p is not Permission.TOKENS_VERIFY and owner.holds(p)]
     return {
-        "coarse": [(word, rules.TITLES[word], rules.SENTENCES[word]) for word in rules.held(actor())],
+        "coarse": [(word, rules.TITLES[word], rules.SENTENCES[word]) for word in rules.held(owner)],
         "single": [(permission.value, DESCRIPTIONS[permission]) for permission in single],
         "chosen": _chosen(["read"]),
     }

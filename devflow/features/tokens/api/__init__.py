@@ -1,0 +1,1 @@
+"""API tokens and service accounts as JSON, by subject."""
