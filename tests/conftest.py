@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +23,12 @@ from devflow.features.audit.rules.repeats import Repeats
 from devflow.features.audit.service import writing
 from devflow.features.teams.models import Member
 from devflow.ports.edge import Edge
+from tests.hearing import hear_signals
 from tests.postgres_fixture import fresh_database
 
 
 def pytest_configure() -> None:
-    """Programs started here hear Ctrl-C and hang-up, also where the tests were started in the background (which
-    ignores both, and would be inherited)."""
-    for sign, heard in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(sign) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
-            signal.signal(sign, heard)
+    hear_signals()
 
 
 def pytest_collection_finish() -> None:

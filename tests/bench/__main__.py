@@ -1,4 +1,4 @@
-"""`make bench`: every measurement, and one table. Name some to run only those: `python -m tests.bench memory list`."""
+"""`make bench`: every measurement, each with its table once it is made. Some: `python -m tests.bench memory list`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.bench import (
     bench_switch,
 )
 from tests.bench.table import Figure, shown
+from tests.hearing import hear_signals
 
 BENCHES: dict[str, Callable[[Path], list[Figure]]] = {
     "memory": bench_memory.run,
@@ -47,12 +48,12 @@ def main(names: list[str]) -> None:
             found = BENCHES[name](folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        print(f"{name} took {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{name} took {time.monotonic() - began:.0f} s\n\n{shown(found)}\n", flush=True)
         figures += found
-    print(f"\n{shown(figures)}\n")
     missed = [figure.what for figure in figures if figure.met is False]
     print(f"Missed aims: {'; '.join(missed)}." if missed else "Every aim is met.")
 
 
 if __name__ == "__main__":
+    hear_signals()
     main(sys.argv[1:])

@@ -35,22 +35,22 @@ class ResetIn(Input):
         return self
 
 
-class ResetForm(Input):
-    token: str = Field("", max_length=200)
+class TypedTwice(Input):
+    """A new password as forms ask for it."""
+
     password: Password
     repeat: str = Field(max_length=1024)
 
     @field_validator("repeat")
     @classmethod
     def _equal(cls, value: str, info: ValidationInfo) -> str:
-        return same_password(value, info)
+        if "password" in info.data and value != info.data["password"]:
+            raise ValueError("This is not the same password.")
+        return value
 
 
-def same_password(value: str, info: ValidationInfo) -> str:
-    """The repeat of a form's `password`."""
-    if "password" in info.data and value != info.data["password"]:
-        raise ValueError("This is not the same password.")
-    return value
+class ResetForm(TypedTwice):
+    token: str = Field("", max_length=200)
 
 
 class PasswordIn(Input):
@@ -58,15 +58,8 @@ class PasswordIn(Input):
     new_password: Password
 
 
-class PasswordForm(Input):
+class PasswordForm(TypedTwice):
     current_password: str = Field(min_length=1, max_length=1024)
-    password: Password
-    repeat: str = Field(max_length=1024)
-
-    @field_validator("repeat")
-    @classmethod
-    def _equal(cls, value: str, info: ValidationInfo) -> str:
-        return same_password(value, info)
 
 
 class VerifiedOut(Output):
