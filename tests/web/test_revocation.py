@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import websocket
@@ -109,6 +110,20 @@ def test_a_permission_that_is_taken_away_counts_for_open_sockets(
         db.session.commit()
     assert closed_within_a_second(socket, began) == 4403
     assert bob.call("GET", f"/deployments/{watched}", 403)["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize(("method", "body"), [("PATCH", {"is_active": False}), ("DELETE", {})])
+def test_a_service_account_that_is_stopped_watches_nothing_more(
+    app: Flask, ann: Person, watched: str, elsewhere: int, method: str, body: dict[str, Any]
+) -> None:
+    team = ann.call("GET", "/projects/shop")["team_id"]
+    account = ann.call("POST", "/team/service-accounts", 201, team_id=team, name="CI", role="viewer")
+    address = f"/team/service-accounts/{account['id']}"
+    value = ann.call("POST", f"{address}/tokens", 201, name="watcher", scopes=["read"])["token"]
+    socket = look(elsewhere, Person(app.test_client(), account["id"], "", value), watched)
+    began = time.monotonic()
+    ann.call(method, address, **body)
+    assert closed_within_a_second(socket, began) == 4401
 
 
 def test_others_stay_connected(
